@@ -1,0 +1,21 @@
+"""Errors a user can act on: one sentence that says what is wrong, where, and what to do."""
+
+
+class XevalError(Exception):
+    """Base of all errors that are shown as one sentence, without a traceback."""
+
+
+class UsageError(XevalError):
+    """The command, an option or a study file asks for something that does not exist (exit code 2)."""
+
+
+class DataError(XevalError):
+    """A data file is missing, damaged, misaligned, or holds placeholders instead of labels."""
+
+
+class CheckpointError(XevalError):
+    """A checkpoint directory cannot be used."""
+
+
+class StoreError(XevalError):
+    """The store of results cannot be read or written."""
