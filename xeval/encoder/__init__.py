@@ -1,0 +1,1 @@
+"""Token sequences through an encoder: tokens, batches by token budget, the forward loop, pooling."""

@@ -1,0 +1,309 @@
+"""One entry point: tidy scores in, everything that a report prints out."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis import estimands as forms
+from analysis.estimands import Contrast, ContrastForm, contrast, single_conditions
+from analysis.scores import (
+    BASELINE,
+    CLASSIFICATION,
+    GROUPS,
+    MULTI_HOP_CLASSIFICATION,
+    MULTI_HOP_QA,
+    SINGLE_HOP_QA,
+    Incomplete,
+    check,
+)
+from analysis.study import Both, Study, Target, build
+from analysis.variance import Method
+from analysis.verdict import Setting, Verdict, judge, no_contrast
+from xeval.errors import DataError, UsageError
+
+MEAN = "mean"
+"""Stands for the mean over the single intermediate tasks where a condition is named."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean over runs, in points; ``spread`` is the standard deviation between runs (None for one run)."""
+
+    condition: str
+    target: str
+    lang: str
+    score: float
+    spread: float | None
+    runs: int
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A gain over the baseline. ``subject`` is a target or a group; ``lang`` is empty for a mean over languages."""
+
+    condition: str
+    subject: str
+    lang: str
+    both: Both
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything that the report prints.
+
+    Attributes:
+        conditions: all intermediate conditions; ``averaged``: the single intermediate tasks that means are over.
+        cells: g(k,t,l), English included; ``tasks``: G(k,t); ``groups``: G(k,T). Condition ``mean`` is the average.
+        contrasts: by name: ``C``, and, where the groups allow, ``C_QA``, ``C − C_QA``, ``C_CLS``, ``hops``, ``format``,
+            ``C_QA − C_CLS``.
+        notes: what a reader must know about the data: plain sentences.
+    """
+
+    targets: Mapping[str, Target]
+    source: str
+    conditions: tuple[str, ...]
+    averaged: tuple[str, ...]
+    method: Method
+    scores: tuple[Score, ...]
+    cells: tuple[Gain, ...]
+    tasks: tuple[Gain, ...]
+    groups: tuple[Gain, ...]
+    contrasts: Mapping[str, Contrast]
+    verdict: Verdict
+    notes: tuple[str, ...]
+
+    def group(self, name: str) -> tuple[Target, ...]:
+        """The targets of a group."""
+        return tuple(target for target in self.targets.values() if target.group == name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every number, ready for JSON; a number that does not exist is None."""
+        return _finite(
+            {
+                "verdict": self.verdict.to_dict(),
+                "notes": list(self.notes),
+                "method": asdict(self.method),
+                "source_language": self.source,
+                "conditions": list(self.conditions),
+                "averaged_conditions": list(self.averaged),
+                "targets": [asdict(target) for target in self.targets.values()],
+                "contrasts": {name: _contrast_dict(one) for name, one in self.contrasts.items()},
+                "group_gains": [_gain_dict(gain, "group") for gain in self.groups],
+                "task_gains": [_gain_dict(gain, "target") for gain in self.tasks],
+                "cell_gains": [_gain_dict(gain, "target") for gain in self.cells],
+                "scores": [asdict(score) for score in self.scores],
+            }
+        )  # type: ignore[no-any-return]
+
+
+def analyse(
+    frame: pd.DataFrame,
+    *,
+    margin_points: float = 1.0,
+    margin_logit: float = 0.05,
+    confidence: float = 0.95,
+    clip: bool = True,
+    paired: bool = False,
+    source: str = "en",
+    incomplete: Incomplete = "refuse",
+) -> Analysis:
+    """Gains, contrasts and the verdict, from tidy scores.
+
+    Args:
+        frame: tidy scores (see :mod:`analysis.scores`); checked here.
+        margin_points, margin_logit: half-widths of what counts as no difference, fixed before training.
+        confidence: of all intervals.
+        clip, paired: see :class:`analysis.variance.Method`.
+        source: language code of training; reported apart from transfer.
+        incomplete: see :func:`analysis.scores.check`.
+
+    Raises:
+        XevalError: the scores cannot be analysed; the message names the first offending cell.
+    """
+    if margin_points <= 0 or margin_logit <= 0:
+        raise UsageError("an equivalence margin is not positive; give half-widths such as 1.0 points and 0.05 log-odds.")
+    study = build(
+        check(frame, incomplete=incomplete), source=source, method=Method(confidence, clip=clip, paired=paired)
+    )
+    if not study.conditions:
+        raise DataError(f"only the baseline ({BASELINE!r}) has scores; evaluate at least one intermediate condition.")
+    contrasts = _contrasts(study)
+    margins = {"points": margin_points, "logit": margin_logit}
+    return Analysis(
+        targets=study.targets,
+        source=source,
+        conditions=study.conditions,
+        averaged=single_conditions(study.conditions),
+        method=study.method,
+        scores=_scores(study),
+        cells=_cells(study),
+        tasks=_tasks(study),
+        groups=_groups(study),
+        contrasts=contrasts,
+        verdict=_verdict(study, contrasts, margins),
+        notes=_notes(study, contrasts),
+    )
+
+
+def _contrasts(study: Study) -> dict[str, Contrast]:
+    chosen: list[ContrastForm] = [forms.KEY, forms.SAME_FORMAT, forms.REST]
+    if not study.in_group(CLASSIFICATION):
+        chosen = [forms.QA_HOPS]
+    chosen += [forms.CLASSIFICATION_HOPS, forms.HOPS, forms.FORMAT, forms.INTERACTION]
+    found = {form.name: contrast(study, form) for form in chosen}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def _scores(study: Study) -> tuple[Score, ...]:
+    return tuple(
+        Score(
+            condition=condition,
+            target=target,
+            lang=lang,
+            score=100.0 * block.score,
+            spread=100.0 * float(block.scores.std(ddof=1)) if len(block.seeds) > 1 else None,
+            runs=len(block.seeds),
+        )
+        for (condition, target, lang), block in sorted(study.blocks.items())
+    )
+
+
+def _cells(study: Study) -> tuple[Gain, ...]:
+    cells = [cell for cell in sorted(study.blocks) if cell[0] != BASELINE]
+    return tuple(Gain(*cell, study.both(forms.cell_gain(*cell))) for cell in cells)
+
+
+def _tasks(study: Study) -> tuple[Gain, ...]:
+    gains = []
+    for target in study.targets:
+        languages = study.transfer_languages(target)
+        own = study.conditions_of([target])
+        if languages and own:
+            gains += [
+                Gain(condition, target, "", study.both(forms.task_gain(chosen, target, languages)))
+                for condition, chosen in _with_mean(own)
+            ]
+    return tuple(gains)
+
+
+def _groups(study: Study) -> tuple[Gain, ...]:
+    gains = []
+    for group in GROUPS:
+        members = study.in_group(group)
+        if members and (own := study.conditions_of(members)):
+            gains += [
+                Gain(condition, group, "", study.both(forms.group_gain(study, chosen, group)))
+                for condition, chosen in _with_mean(own)
+            ]
+    return tuple(gains)
+
+
+def _with_mean(conditions: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
+    return [(MEAN, single_conditions(conditions)), *((condition, (condition,)) for condition in conditions)]
+
+
+def _verdict(study: Study, contrasts: Mapping[str, Contrast], margins: Mapping[str, float]) -> Verdict:
+    key = contrasts.get(forms.KEY.name)
+    if key is None:
+        return no_contrast(_why_no_contrast(study), margins)
+    used = [study.targets[name] for name in key.targets]
+    baseline = [len(target.seeds[BASELINE]) for target in used]
+    condition = [len(target.seeds[name]) for target in used for name in key.conditions]
+    setting = Setting(
+        benchmarks=len(used),
+        languages=len(key.languages),
+        multi_hop_sets=sum(target.group == MULTI_HOP_QA for target in used),
+        baseline_runs=(min(baseline), max(baseline)),
+        condition_runs=(min(condition), max(condition)),
+    )
+    bridge = contrasts.get(forms.SAME_FORMAT.name)
+    return judge(
+        key.mean,
+        key.parts[MULTI_HOP_QA],
+        key.parts[CLASSIFICATION],
+        setting,
+        margins,
+        bridge.mean if bridge else None,
+    )
+
+
+def _why_no_contrast(study: Study) -> str:
+    lacking = [group for group in (MULTI_HOP_QA, CLASSIFICATION) if not study.in_group(group)]
+    if lacking:
+        return (
+            f"The scores hold no {' and no '.join(lacking)} target in a language other than {study.source}, so the gains "
+            "below stand alone and nothing is said about multi-hop targets against classification."
+        )
+    return (
+        "No multi-hop QA target shares a transfer language and a condition with a classification target, so the two "
+        "cannot be compared; the gains below stand alone."
+    )
+
+
+def _notes(study: Study, contrasts: Mapping[str, Contrast]) -> tuple[str, ...]:
+    notes = []
+    for target in study.targets.values():
+        single = [name for name, seeds in target.seeds.items() if len(seeds) == 1 and seeds != (-1,)]
+        if single:
+            notes.append(
+                f"{target.name}: one run of {', '.join(single)}; its intervals cover new items only, not new seeds."
+            )
+        if not study.transfer_languages(target.name):
+            notes.append(f"{target.name}: evaluated in {study.source} only; it has no transfer gain.")
+        if lacking := [name for name in study.conditions if name not in target.seeds]:
+            notes.append(f"{target.name}: lacks the conditions {', '.join(lacking)}.")
+    if study.conditions == single_conditions(study.conditions) and all("+" in name for name in study.conditions):
+        notes.append("Every condition mixes several intermediate tasks; the means are over these mixtures.")
+    notes += [
+        f"{condition}: several seeds start from one intermediate checkpoint; their intervals are conditional on it."
+        for condition in study.shared_parents
+    ]
+    key, bridge = contrasts.get(forms.KEY.name), contrasts.get(forms.SAME_FORMAT.name)
+    if key and key.unmatched:
+        pairs = "; ".join(" and ".join(pair) for pair in key.unmatched)
+        notes.append(f"No shared language, so left out of C: {pairs}.")
+    if key and bridge and key.languages != bridge.languages:
+        notes.append(
+            "C_QA and C − C_QA use the languages that single-hop QA shares too "
+            f"({', '.join(bridge.languages)}), so their sum differs from C."
+        )
+    if study.in_group(MULTI_HOP_CLASSIFICATION) and study.in_group(SINGLE_HOP_QA):
+        notes.append("Hop count and answer format are crossed in these targets; see the format x hops table.")
+    return tuple(notes)
+
+
+def _gain_dict(gain: Gain, subject: str) -> dict[str, Any]:
+    return {"condition": gain.condition, subject: gain.subject, "lang": gain.lang or None} | _both_dict(gain.both)
+
+
+def _both_dict(both: Both) -> dict[str, Any]:
+    return {"points": both.points.to_dict(), "logit": both.logit.to_dict()}
+
+
+def _contrast_dict(one: Contrast) -> dict[str, Any]:
+    return {
+        "formula": one.form.formula,
+        "factors": dict(one.form.signs),
+        "mean": _both_dict(one.mean),
+        "by_condition": {name: _both_dict(both) for name, both in one.by_condition.items()},
+        "parts": {name: _both_dict(both) for name, both in one.parts.items()},
+        "averaged_conditions": list(one.conditions),
+        "targets": list(one.targets),
+        "languages": list(one.languages),
+        "unmatched": [list(pair) for pair in one.unmatched],
+        "retention": dict(one.retention),
+    }
+
+
+def _finite(value: Any) -> Any:
+    """The same structure with None for numbers that are not finite, and lists for tuples."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,224 @@
+"""What is estimated, as weights on the scores of (condition, target, language).
+
+- cell gain ``g(k,t,l)``: score under condition k minus score of the baseline, seeds averaged first;
+- task gain ``G(k,t)``: unweighted mean of ``g`` over the languages other than English;
+- group gain ``G(k,T)``: unweighted mean of ``G(k,t)`` over the tasks of group T; ``G(T)``: its mean over the single
+  intermediate tasks (mixtures of intermediate tasks, written with ``+``, are reported apart);
+- contrasts of group gains, task by task on the languages that the compared tasks share. The key contrast is
+  ``C = G(multi-hop QA) - G(classification)``.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from scipy.special import stdtrit
+
+from analysis.scores import (
+    BASELINE,
+    CLASSIFICATION,
+    MULTI_HOP_CLASSIFICATION,
+    MULTI_HOP_QA,
+    SINGLE_HOP_QA,
+)
+from analysis.study import Both, Cell, Study, Weights
+from analysis.variance import Scale
+
+Signs = Mapping[str, float]
+"""Group -> its factor in a contrast; factor 0 only narrows the languages."""
+
+
+@dataclass(frozen=True)
+class ContrastForm:
+    """A contrast's name, its formula in words, and the factors of the groups."""
+
+    name: str
+    formula: str
+    signs: Signs
+
+
+KEY = ContrastForm("C", "multi-hop QA − classification", {MULTI_HOP_QA: 1.0, CLASSIFICATION: -1.0})
+SAME_FORMAT = ContrastForm(
+    "C_QA",
+    "multi-hop QA − single-hop QA (answer format held fixed)",
+    {MULTI_HOP_QA: 1.0, SINGLE_HOP_QA: -1.0, CLASSIFICATION: 0.0},
+)
+REST = ContrastForm(
+    "C − C_QA",
+    "single-hop QA − classification (format, metric, chance level, training set)",
+    {MULTI_HOP_QA: 0.0, SINGLE_HOP_QA: 1.0, CLASSIFICATION: -1.0},
+)
+CLASSIFICATION_HOPS = ContrastForm(
+    "C_CLS",
+    "multi-hop classification − classification (answer format held fixed)",
+    {MULTI_HOP_CLASSIFICATION: 1.0, CLASSIFICATION: -1.0},
+)
+QA_HOPS = ContrastForm(
+    "C_QA", "multi-hop QA − single-hop QA (answer format held fixed)", {MULTI_HOP_QA: 1.0, SINGLE_HOP_QA: -1.0}
+)
+INTERACTION = ContrastForm(
+    "C_QA − C_CLS",
+    "hop effect in QA − hop effect in classification",
+    {MULTI_HOP_QA: 1.0, SINGLE_HOP_QA: -1.0, MULTI_HOP_CLASSIFICATION: -1.0, CLASSIFICATION: 1.0},
+)
+HOPS = ContrastForm(
+    "hops",
+    "multi-hop − single-hop, mean of both answer formats",
+    {MULTI_HOP_QA: 0.5, SINGLE_HOP_QA: -0.5, MULTI_HOP_CLASSIFICATION: 0.5, CLASSIFICATION: -0.5},
+)
+FORMAT = ContrastForm(
+    "format",
+    "QA − classification, mean of both hop levels",
+    {MULTI_HOP_QA: 0.5, SINGLE_HOP_QA: 0.5, MULTI_HOP_CLASSIFICATION: -0.5, CLASSIFICATION: -0.5},
+)
+
+
+def combine(parts: Iterable[tuple[float, Weights]]) -> dict[Cell, float]:
+    """Sum of weights, each times a factor; cells that cancel stay with weight 0."""
+    total: defaultdict[Cell, float] = defaultdict(float)
+    for factor, weights in parts:
+        for cell, weight in weights.items():
+            total[cell] += factor * weight
+    return dict(total)
+
+
+def mean(parts: Sequence[Weights]) -> dict[Cell, float]:
+    """Unweighted mean of estimands."""
+    return combine((1.0 / len(parts), part) for part in parts)
+
+
+def cell_gain(condition: str, target: str, lang: str) -> dict[Cell, float]:
+    """g(k,t,l)."""
+    return {(condition, target, lang): 1.0, (BASELINE, target, lang): -1.0}
+
+
+def task_gain(conditions: Sequence[str], target: str, languages: Sequence[str]) -> dict[Cell, float]:
+    """G(k,t), averaged over ``conditions``; the baseline enters once, with the summed weight."""
+    return mean([cell_gain(condition, target, lang) for condition in conditions for lang in languages])
+
+
+def group_gain(study: Study, conditions: Sequence[str], group: str) -> dict[Cell, float]:
+    """G(k,T), each task over all its languages other than English."""
+    return mean(
+        [task_gain(conditions, target, study.transfer_languages(target)) for target in study.in_group(group)]
+    )
+
+
+def single_conditions(conditions: Sequence[str]) -> tuple[str, ...]:
+    """The conditions that means are taken over: single intermediate tasks, or all where there are only mixtures."""
+    return tuple(name for name in conditions if "+" not in name) or tuple(conditions)
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Group gains on matched languages: for each combination of one task per group, the languages they share.
+
+    Attributes:
+        gains: group -> weights of its gain; sums of these over groups are contrasts.
+        targets, languages: everything that enters.
+        unmatched: combinations of tasks without a shared language; they do not enter.
+    """
+
+    gains: Mapping[str, Weights]
+    targets: tuple[str, ...]
+    languages: tuple[str, ...]
+    unmatched: tuple[tuple[str, ...], ...]
+
+    def contrast(self, signs: Signs) -> dict[Cell, float]:
+        return combine((factor, self.gains[group]) for group, factor in signs.items() if factor != 0.0)
+
+
+def match(study: Study, conditions: Sequence[str], groups: Sequence[str]) -> Matched | None:
+    """Gains of ``groups`` on common languages, or None where no combination of tasks shares a language."""
+    parts: dict[str, list[Weights]] = {group: [] for group in groups}
+    languages: set[str] = set()
+    targets: set[str] = set()
+    unmatched = []
+    for combination in product(*(study.in_group(group) for group in groups)):
+        common = sorted(set.intersection(*(set(study.transfer_languages(target)) for target in combination)))
+        if not common:
+            unmatched.append(combination)
+            continue
+        languages.update(common)
+        targets.update(combination)
+        for group, target in zip(groups, combination, strict=True):
+            parts[group].append(task_gain(conditions, target, common))
+    if not languages:
+        return None
+    gains = {group: mean(listed) for group, listed in parts.items()}
+    return Matched(gains, tuple(sorted(targets)), tuple(sorted(languages)), tuple(unmatched))
+
+
+def retention(
+    study: Study, numerator: Weights, denominator: Weights, scale: Scale
+) -> tuple[float, float, float] | None:
+    """G(MH) / G(CLS) with its Fieller interval; None unless the denominator's interval lies above 0.
+
+    The covariance comes from Var(a - b) = Var(a) + Var(b) - 2 Cov(a, b) (Fieller 1954).
+    """
+    top, bottom = study.estimate(numerator, scale), study.estimate(denominator, scale)
+    if bottom.low <= 0.0:
+        return None
+    difference = study.estimate(combine([(1.0, numerator), (-1.0, denominator)]), scale)
+    t = float(stdtrit(min(difference.df, bottom.df), 1.0 - (1.0 - difference.confidence) / 2.0))
+    covariance = (top.se**2 + bottom.se**2 - difference.se**2) / 2.0
+    a, b = bottom.value**2 - (t * bottom.se) ** 2, top.value * bottom.value - t**2 * covariance
+    c = top.value**2 - (t * top.se) ** 2
+    if a <= 0.0 or b**2 < a * c:
+        return None
+    root = float(np.sqrt(b**2 - a * c))
+    return top.value / bottom.value, (b - root) / a, (b + root) / a
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A contrast between group gains: mean over the single intermediate tasks, and for every condition.
+
+    ``parts`` holds each group's gain on the same matched languages, so that the contrast is exactly their
+    signed sum.
+    """
+
+    form: ContrastForm
+    mean: Both
+    by_condition: Mapping[str, Both]
+    parts: Mapping[str, Both]
+    conditions: tuple[str, ...]
+    targets: tuple[str, ...]
+    languages: tuple[str, ...]
+    unmatched: tuple[tuple[str, ...], ...]
+    retention: Mapping[str, tuple[float, float, float] | None]
+
+
+def contrast(study: Study, form: ContrastForm) -> Contrast | None:
+    """The contrast, or None where a group, a common condition or a common language is missing."""
+    groups = tuple(form.signs)
+    members = [study.in_group(group) for group in groups]
+    if not all(members):
+        return None
+    conditions = study.conditions_of(target for listed in members for target in listed)
+    averaged = single_conditions(conditions)
+    matched = match(study, averaged, groups) if conditions else None
+    if matched is None:
+        return None
+    by_condition = {}
+    for condition in conditions:
+        alone = match(study, (condition,), groups)
+        assert alone is not None  # same targets and languages as the mean
+        by_condition[condition] = study.both(alone.contrast(form.signs))
+    kept: dict[str, tuple[float, float, float] | None] = {}
+    if form is KEY:
+        top, bottom = matched.gains[MULTI_HOP_QA], matched.gains[CLASSIFICATION]
+        kept = {scale: retention(study, top, bottom, scale) for scale in ("points", "logit")}
+    return Contrast(
+        form=form,
+        mean=study.both(matched.contrast(form.signs)),
+        by_condition=by_condition,
+        parts={group: study.both(gain) for group, gain in matched.gains.items() if form.signs[group] != 0.0},
+        conditions=averaged,
+        targets=matched.targets,
+        languages=matched.languages,
+        unmatched=matched.unmatched,
+        retention=kept,
+    )

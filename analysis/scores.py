@@ -1,0 +1,293 @@
+"""Tidy scores: one row per (run, language, item, metric) with its contribution (num, den) to the metric.
+
+Columns: condition (``none`` is the baseline; several intermediate tasks are joined by ``+``), target, group, seed
+(-1 where training used none), lang, item_id, cluster_id, hops, metric, num, den. Optional columns: main (the metric
+that stands for the target), chance (of the metric, 0 to 1), checkpoint (digest or name of the evaluated weights),
+parent (the intermediate checkpoint that it was trained from). Further columns are ignored.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xeval.errors import DataError, UsageError
+
+BASELINE = "none"
+CLASSIFICATION = "classification"
+MULTI_HOP_CLASSIFICATION = "multi-hop classification"
+STRUCTURED = "structured"
+SINGLE_HOP_QA = "single-hop QA"
+MULTI_HOP_QA = "multi-hop QA"
+RETRIEVAL = "retrieval"
+GROUPS = (CLASSIFICATION, MULTI_HOP_CLASSIFICATION, STRUCTURED, SINGLE_HOP_QA, MULTI_HOP_QA, RETRIEVAL)
+
+TEXT = ("condition", "target", "group", "lang", "item_id", "cluster_id", "metric")
+NUMBERS = ("seed", "hops", "num", "den")
+OPTIONAL_TEXT = ("checkpoint", "parent")
+KEY = ("target", "metric", "condition", "seed", "lang", "item_id")
+ROUNDING = 1e-6
+
+Incomplete = Literal["refuse", "drop"]
+
+
+def load(path: Path) -> pd.DataFrame:
+    """Tidy scores from a store (a directory), a ``.parquet`` file or a ``.csv`` file, not yet checked.
+
+    Raises:
+        UsageError: the path does not exist or has another ending.
+        DataError: the file cannot be read.
+    """
+    if path.is_dir():
+        from xeval.store import read_scores
+
+        return read_scores(path)
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or directory; give a store, a .csv or a .parquet file of scores.")
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        if path.suffix == ".csv":
+            # No automatic missing values: "none" is the baseline, "nan" a language code.
+            return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as scores ({' '.join(str(error).split())}).") from error
+    raise UsageError(f"{path}: ends in {path.suffix or 'nothing'!r}; give a store, a .csv or a .parquet file.")
+
+
+def check(frame: pd.DataFrame, *, incomplete: Incomplete = "refuse") -> pd.DataFrame:
+    """The same rows, typed, in canonical order, and fit for analysis.
+
+    Args:
+        frame: tidy scores.
+        incomplete: what to do with runs that lack a language, and with seeds or conditions that a target lacks while
+            another target has them. ``drop`` removes incomplete runs and keeps what is left, unbalanced;
+            conditions that lack a target of a group then take no part in that group's means.
+
+    Raises:
+        DataError: naming the first offending cell.
+    """
+    frame = _typed(frame)
+    _check_values(frame)
+    frame = frame.sort_values(list(KEY), kind="stable", ignore_index=True)
+    _check_keys(frame)
+    if incomplete == "drop":
+        frame = _drop_partial_runs(frame)
+    _check_items(frame)
+    _check_grid(frame, whole=incomplete == "refuse")
+    _check_checkpoints(frame)
+    return frame
+
+
+def main_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each target's main metric.
+
+    Raises:
+        DataError: a target has several metrics and not exactly one of them is marked in ``main``.
+    """
+    pairs = frame[["target", "metric", "main"]].drop_duplicates()
+    for target, rows in pairs.groupby("target", observed=True):
+        marked = sorted(rows.loc[rows["main"], "metric"])
+        if len(marked) != 1:
+            names = ", ".join(marked or sorted(rows["metric"]))
+            raise DataError(
+                f"target {target!r} has {'several main metrics' if marked else 'no main metric'} ({names}); "
+                "mark exactly one metric per target in the column `main`."
+            )
+    return frame[frame["main"]].reset_index(drop=True)
+
+
+def table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Score (0 to 1, mean over runs), spread over runs, and sizes, per condition, target, language and metric."""
+    cell = ["group", "target", "metric", "main", "condition", "lang"]
+    runs = frame.groupby([*cell, "seed"], observed=True).agg(
+        num=("num", "sum"), den=("den", "sum"), items=("item_id", "size"), clusters=("cluster_id", "nunique"),
+        chance=("chance", "first"),
+    )  # fmt: skip
+    runs["score"] = runs["num"] / runs["den"]
+    scores = runs.groupby(cell, observed=True).agg(
+        score=("score", "mean"), seed_sd=("score", "std"), runs=("score", "size"), items=("items", "first"),
+        clusters=("clusters", "first"), chance=("chance", "first"),
+    )  # fmt: skip
+    return scores.reset_index()
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    missing = [name for name in (*TEXT, *NUMBERS) if name not in frame.columns]
+    if missing:
+        raise DataError(f"the scores lack the column {missing[0]!r}; needed are {', '.join((*TEXT, *NUMBERS))}.")
+    if frame.empty:
+        raise DataError("the scores have no rows; evaluate at least the baseline and one condition.")
+    # Categories sort and group by number: a study has a dozen names and millions of rows.
+    typed: dict[str, pd.Series[Any]] = {name: frame[name].astype(str).astype("category") for name in TEXT}
+    for name in NUMBERS:
+        typed[name] = _numeric(frame, name)
+    for name in ("seed", "hops"):
+        if (typed[name] % 1 != 0).any():
+            raise DataError(f"{_cell(frame, typed[name] % 1 != 0)}: {name} is not a whole number.")
+        typed[name] = typed[name].astype("int64")
+    if "chance" in frame.columns:
+        blank = frame["chance"].isna() | (frame["chance"].astype(str) == "")
+        typed["chance"] = pd.to_numeric(frame["chance"].where(~blank), errors="coerce")
+        wrong = ~blank & ~typed["chance"].between(0.0, 1.0)
+        if wrong.any():
+            raise DataError(f"{_cell(frame, wrong)}: chance is not between 0 and 1.")
+    else:
+        typed["chance"] = pd.Series(np.nan, index=frame.index)
+    typed["main"] = _main(frame)
+    for name in OPTIONAL_TEXT:
+        if name in frame.columns:
+            typed[name] = frame[name].where(frame[name].notna(), "").astype(str)
+    return pd.DataFrame(typed).reset_index(drop=True)
+
+
+def _numeric(frame: pd.DataFrame, name: str) -> "pd.Series[float]":
+    values = pd.to_numeric(frame[name], errors="coerce").astype("float64")
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        raise DataError(f"{_cell(frame, wrong)}: {name} is {frame.loc[wrong, name].iloc[0]!r}, not a number.")
+    return values
+
+
+def _main(frame: pd.DataFrame) -> "pd.Series[bool]":
+    """The column ``main``; without it, a target's only metric is its main one."""
+    if "main" in frame.columns:
+        return frame["main"].astype(str).str.lower().isin(["true", "1", "1.0"])
+    return frame.groupby("target", observed=True)["metric"].transform("nunique") == 1
+
+
+def _check_values(frame: pd.DataFrame) -> None:
+    if (unknown := ~frame["group"].isin(GROUPS)).any():
+        name = frame.loc[unknown, "group"].iloc[0]
+        raise DataError(f"{_cell(frame, unknown)}: unknown group {name!r}; use one of {', '.join(GROUPS)}.")
+    several = frame.groupby("target", observed=True)["group"].nunique()
+    if (several > 1).any():
+        raise DataError(f"target {several[several > 1].index[0]!r} belongs to several groups; give it one.")
+    if (wrong := frame["den"] < 0).any():
+        raise DataError(f"{_cell(frame, wrong)}: den is negative.")
+    if (wrong := frame["main"] & (frame["num"] < 0)).any():
+        raise DataError(f"{_cell(frame, wrong)}: num is negative.")
+    if (wrong := frame["main"] & (frame["num"] > frame["den"] + ROUNDING)).any():
+        raise DataError(
+            f"{_cell(frame, wrong)}: num is larger than den, but a main metric must be a proportion (0 to 1)."
+        )
+    if not (frame["condition"] == BASELINE).any():
+        raise DataError(f"no baseline: no row has condition {BASELINE!r}; evaluate it, or rename yours.")
+    main_rows(frame)
+
+
+def _check_keys(frame: pd.DataFrame) -> None:
+    key = list(KEY)
+    if (again := frame.duplicated(key)).any():
+        raise DataError(f"{_cell(frame, again)}: occurs more than once; keep one result per run, item and metric.")
+    items = frame[["target", "lang", "item_id", "cluster_id"]].drop_duplicates()
+    if (again := items.duplicated(["target", "lang", "item_id"])).any():
+        row = items[again].iloc[0]
+        raise DataError(
+            f"target {row['target']!r}, language {row['lang']!r}, item {row['item_id']!r}: belongs to several clusters; "
+            "give an item the same cluster_id in every run."
+        )
+
+
+def _drop_partial_runs(frame: pd.DataFrame) -> pd.DataFrame:
+    run = ["target", "condition", "seed"]
+    languages = frame.groupby(run, observed=True)["lang"].transform("nunique")
+    expected = frame.groupby("target", observed=True)["lang"].transform("nunique")
+    kept = frame[languages == expected].reset_index(drop=True)
+    if not (kept["condition"] == BASELINE).any():
+        raise DataError("no baseline run has all languages of its target; evaluate the missing ones.")
+    with_baseline = kept.loc[kept["condition"] == BASELINE, "target"].unique()
+    return kept[kept["target"].isin(with_baseline)].reset_index(drop=True)
+
+
+def _check_items(frame: pd.DataFrame) -> None:
+    """Every run of one (target, language, metric) has the same items."""
+    clusters = frame.groupby(["target", "lang"], observed=True)["cluster_id"].nunique()
+    if (few := clusters < 2).any():
+        target, lang = clusters[few].index[0]
+        raise DataError(
+            f"target {target!r}, language {lang!r}: has only one item cluster, so its variance cannot be estimated; "
+            "give items that are resampled together, and only those, one cluster_id."
+        )
+    cell, run = ["target", "metric", "lang"], ["condition", "seed"]
+    sizes = frame.groupby([*cell, *run], observed=True).size()
+    expected = frame.groupby(cell, observed=True)["item_id"].nunique()
+    short = sizes[sizes.to_numpy() < expected.reindex(sizes.index.droplevel(run)).to_numpy()]
+    if short.empty:
+        return
+    target, metric, lang, condition, seed = short.index[0]
+    rows = frame[(frame["target"] == target) & (frame["metric"] == metric) & (frame["lang"] == lang)]
+    own = rows.loc[(rows["condition"] == condition) & (rows["seed"] == seed), "item_id"]
+    lacking = rows.loc[~rows["item_id"].isin(own), "item_id"].iloc[0]
+    raise DataError(
+        f"target {target!r}, language {lang!r}, metric {metric!r}: the run of condition {condition!r} seed {seed} lacks item "
+        f"{lacking!r}, which other runs have; evaluate all runs on the same items."
+    )
+
+
+def _check_grid(frame: pd.DataFrame, *, whole: bool) -> None:
+    """Every run has all languages of its target, every target has the baseline and, if ``whole``, all conditions and
+    seeds that other targets have (a target that only has untrained runs is left out of that comparison)."""
+    rows = frame.loc[frame["main"]]
+    if (empty := rows.groupby(["target", "condition", "seed", "lang"], observed=True)["den"].sum() == 0).any():
+        target, condition, seed, lang = empty[empty].index[0]
+        raise DataError(
+            f"target {target!r}, condition {condition!r}, seed {seed}, language {lang!r}: den sums to 0; no item was scored."
+        )
+    cells = rows[["target", "condition", "seed", "lang"]].drop_duplicates()
+    languages = {target: set(group["lang"]) for target, group in cells.groupby("target", observed=True)}
+    runs = {target: set(zip(group["condition"], group["seed"], strict=True)) for target, group in cells.groupby("target", observed=True)}
+    for (target, condition, seed), group in cells.groupby(["target", "condition", "seed"], observed=True):
+        if lacking := sorted(languages[target] - set(group["lang"])):
+            raise DataError(
+                f"target {target!r}, condition {condition!r}, seed {seed}: language {lacking[0]!r} is missing; "
+                "evaluate it, or drop incomplete runs."
+            )
+        if (condition, -1) in runs[target] and seed != -1:
+            raise DataError(
+                f"target {target!r}, condition {condition!r}: has runs with seed -1 (no training) and with seed {seed}; "
+                "give every trained run a seed of 0 or more."
+            )
+    conditions = sorted({condition for pairs in runs.values() for condition, _ in pairs})
+    for target in sorted(runs):
+        if not any(condition == BASELINE for condition, _ in runs[target]):
+            raise DataError(f"target {target!r}: has no baseline (condition {BASELINE!r}); evaluate it.")
+        for condition in conditions if whole else ():
+            own = {seed for name, seed in runs[target] if name == condition}
+            trained = {seed for pairs in runs.values() for name, seed in pairs if name == condition and seed >= 0}
+            lacking = sorted(trained - own) if own != {-1} else []
+            if not own or lacking:
+                where = f"condition {condition!r}" + (f" seed {lacking[0]}" if own else "")
+                raise DataError(
+                    f"target {target!r}: {where} is missing, but other targets have it; run it, or drop incomplete runs."
+                )
+
+
+def _check_checkpoints(frame: pd.DataFrame) -> None:
+    """Two seeds that are one checkpoint are one run, not two."""
+    if "checkpoint" not in frame.columns:
+        return
+    runs = frame.loc[frame["checkpoint"] != "", ["target", "condition", "seed", "checkpoint"]].drop_duplicates()
+    if (again := runs.duplicated(["target", "condition", "seed"])).any():
+        row = runs[again].iloc[0]
+        raise DataError(
+            f"target {row['target']!r}, condition {row['condition']!r}, seed {row['seed']}: comes from several checkpoints; "
+            "give each run its own seed."
+        )
+    if (again := runs.duplicated(["target", "checkpoint"])).any():
+        row = runs[again].iloc[0]
+        raise DataError(
+            f"target {row['target']!r}, condition {row['condition']!r}, seed {row['seed']}: the same checkpoint "
+            f"({row['checkpoint']}) already counts as another run; keep one of them."
+        )
+
+
+def _cell(frame: pd.DataFrame, where: "pd.Series[bool] | NDArray[np.bool_]") -> str:
+    """The first marked row, in words."""
+    row = frame.loc[np.asarray(where)].iloc[0]
+    return (
+        f"target {row['target']!r}, condition {row['condition']!r}, seed {row['seed']}, language {row['lang']!r}, "
+        f"item {row['item_id']!r}"
+    )

@@ -1,0 +1,189 @@
+"""A study in arrays: for every (condition, target, language) a block of runs x item clusters.
+
+Which runs are the same random draw? Languages of one target always share their runs. Two targets share them, under
+one condition, when any of their runs come from the same checkpoint or the same intermediate checkpoint. Where
+the scores do not name the intermediate checkpoint (``parent``), targets under an intermediate condition are taken to
+share it, as studies normally train it once per seed. Sharing is the safe side: independent runs that are
+treated as shared keep valid intervals and lose degrees of freedom, never the other way round.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from analysis.scores import BASELINE, main_rows
+from analysis.variance import DETERMINISTIC_SEED, SCALES, Block, Estimate, Method, Scale, Term
+from analysis.variance import estimate as estimate_terms
+from analysis.variance import make_block, strata_of
+
+Cell = tuple[str, str, str]
+"""Condition, target, language."""
+Weights = Mapping[Cell, float]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is known of a target task from its scores.
+
+    Attributes:
+        languages: evaluated languages, sorted; ``clusters``, ``items`` and ``chance`` are per language.
+        seeds: for each condition the seeds of its runs.
+        hops: smallest and largest number of hops of its items; 0 where the data do not say.
+    """
+
+    name: str
+    group: str
+    metric: str
+    languages: tuple[str, ...]
+    items: Mapping[str, int]
+    clusters: Mapping[str, int]
+    chance: Mapping[str, float | None]
+    seeds: Mapping[str, tuple[int, ...]]
+    hops: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Both:
+    """One estimand on both scales."""
+
+    points: Estimate
+    logit: Estimate
+
+    def on(self, scale: Scale) -> Estimate:
+        return self.points if scale == "points" else self.logit
+
+
+@dataclass(frozen=True)
+class Study:
+    """All blocks of a study, and how its intervals are made. ``source`` is the language of training (English)."""
+
+    targets: Mapping[str, Target]
+    conditions: tuple[str, ...]
+    blocks: Mapping[Cell, Block]
+    cluster_count: int
+    source: str
+    method: Method
+    shared_parents: tuple[str, ...]
+
+    @cached_property
+    def strata(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+        return strata_of(self.blocks.values(), self.cluster_count)
+
+    def estimate(self, weights: Weights, scale: Scale) -> Estimate:
+        """The weighted sum of transformed scores, with its two-way variance."""
+        terms = [Term(weight, self.blocks[cell]) for cell, weight in sorted(weights.items())]
+        return estimate_terms(terms, scale, self.strata, self.method)
+
+    def both(self, weights: Weights) -> Both:
+        """The weighted sum on both scales."""
+        return Both(*(self.estimate(weights, scale) for scale in SCALES))
+
+    def transfer_languages(self, target: str) -> tuple[str, ...]:
+        """The target's languages without the language of training."""
+        return tuple(lang for lang in self.targets[target].languages if lang != self.source)
+
+    def in_group(self, group: str) -> tuple[str, ...]:
+        """Targets of a group that are evaluated in some language other than that of training."""
+        return tuple(
+            name for name, target in self.targets.items() if target.group == group and self.transfer_languages(name)
+        )
+
+    def conditions_of(self, targets: Iterable[str]) -> tuple[str, ...]:
+        """Conditions, without the baseline, that all these targets have."""
+        listed = [self.targets[name].seeds for name in targets]
+        return tuple(name for name in self.conditions if all(name in seeds for seeds in listed))
+
+
+def build(frame: pd.DataFrame, *, source: str = "en", method: Method | None = None) -> Study:
+    """Blocks from checked tidy scores (see :func:`analysis.scores.check`); uses each target's main metric."""
+    rows = main_rows(frame)
+    cluster_codes, cluster_names = pd.factorize(rows["cluster_id"].astype(str), sort=True)
+    rows = rows.assign(cluster=cluster_codes)
+    populations, shared_parents = _populations(rows)
+    targets: dict[str, Target] = {}
+    blocks: dict[Cell, Block] = {}
+    for name, part in rows.groupby("target", observed=True):
+        target = str(name)
+        targets[target] = _target(target, part)
+        for lang, cells in part.groupby("lang", observed=True):
+            clusters, column = np.unique(cells["cluster"].to_numpy(), return_inverse=True)
+            for condition, runs in cells.assign(column=column).groupby("condition", observed=True):
+                seeds, row = np.unique(runs["seed"].to_numpy(), return_inverse=True)
+                place = row * clusters.size + runs["column"].to_numpy()
+                num, den = (
+                    np.bincount(place, weights=runs[value].to_numpy(), minlength=seeds.size * clusters.size).reshape(
+                        seeds.size, clusters.size
+                    )
+                    for value in ("num", "den")
+                )
+                blocks[str(condition), target, str(lang)] = make_block(
+                    num, den, clusters, seeds.tolist(), populations[str(condition), target]
+                )
+    conditions = sorted({condition for condition, _, _ in blocks} - {BASELINE})
+    return Study(
+        targets, tuple(conditions), blocks, len(cluster_names), source, method or Method(), shared_parents
+    )
+
+
+def _target(name: str, rows: pd.DataFrame) -> Target:
+    by_language = rows.groupby("lang", observed=True)
+    chance = by_language["chance"].first()
+    return Target(
+        name=name,
+        group=str(rows["group"].iloc[0]),
+        metric=str(rows["metric"].iloc[0]),
+        languages=tuple(str(lang) for lang in chance.index),
+        items={str(lang): int(count) for lang, count in by_language["item_id"].nunique().items()},
+        clusters={str(lang): int(count) for lang, count in by_language["cluster_id"].nunique().items()},
+        chance={str(lang): None if pd.isna(value) else float(value) for lang, value in chance.items()},
+        seeds={
+            str(condition): tuple(sorted(int(seed) for seed in seeds.unique()))
+            for condition, seeds in rows.groupby("condition", observed=True)["seed"]
+        },
+        hops=(int(rows["hops"].min()), int(rows["hops"].max())),
+    )
+
+
+def _populations(rows: pd.DataFrame) -> tuple[dict[tuple[str, str], int], tuple[str, ...]]:
+    """A population number for each (condition, target), and the conditions whose seeds share one parent."""
+    knows_parent = "parent" in rows.columns and bool((rows["parent"] != "").any())
+    lineage = [name for name in ("checkpoint", "parent") if name in rows.columns]
+    runs = rows[["condition", "target", "seed", *lineage]].drop_duplicates()
+    numbers: dict[tuple[str, str], int] = {}
+    one_parent = []
+    for name, part in runs.groupby("condition", observed=True):
+        condition = str(name)
+        marks: dict[str, set[str]] = {}
+        for run in part.itertuples(index=False):
+            known = {str(getattr(run, column)) for column in lineage} - {""}
+            if condition == BASELINE:  # its parent is the base checkpoint, which is given, not drawn
+                known -= {str(getattr(run, "parent", ""))}
+            elif not knows_parent and run.seed != DETERMINISTIC_SEED:
+                known.add("the condition's intermediate checkpoints")
+            marks.setdefault(str(run.target), set()).update(known)
+        for component in _components(marks):
+            number = len(set(numbers.values()))
+            numbers.update({(condition, target): number for target in component})
+        if knows_parent and condition != BASELINE:
+            trained = part[part["parent"] != ""].groupby(["target", "parent"], observed=True)["seed"].nunique()
+            if (trained > 1).any():
+                one_parent.append(condition)
+    return numbers, tuple(one_parent)
+
+
+def _components(marks: Mapping[str, set[str]]) -> list[list[str]]:
+    """Names grouped so that names with a common mark, directly or through others, are together."""
+    components: list[tuple[set[str], set[str]]] = []
+    for name in sorted(marks):
+        joined = ({name}, set(marks[name]))
+        separate = []
+        for names, known in components:
+            if known & joined[1]:
+                joined = (joined[0] | names, joined[1] | known)
+            else:
+                separate.append((names, known))
+        components = [*separate, joined]
+    return [sorted(names) for names, _ in components]

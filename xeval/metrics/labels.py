@@ -1,0 +1,24 @@
+"""Accuracy."""
+
+from collections.abc import Hashable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xeval.errors import UsageError
+
+Items: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def require_equal_length(first: Sequence[object], second: Sequence[object], what: str) -> None:
+    """Refuse to score lists that do not belong together."""
+    if len(first) != len(second):
+        raise UsageError(f"Cannot score {len(second)} predicted {what} against {len(first)} gold {what}.")
+
+
+def accuracy(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> Items:
+    """Per item (1 if equal else 0, 1); for retrieval, gold and predicted are the neighbours."""
+    require_equal_length(gold, predicted, "labels")
+    right = [float(g == p) for g, p in zip(gold, predicted, strict=True)]
+    return np.asarray(right, np.float64), np.ones(len(right))

@@ -1,0 +1,533 @@
+"""Plan units, run them, resume. A unit is (checkpoint, task, language); its fingerprint decides what is left to do."""
+
+import platform
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from xeval.checkpoints import Checkpoint
+from xeval.digests import text_digest, value_digest
+from xeval.display import Steps
+from xeval.errors import DataError, UsageError, XevalError
+from xeval.examples import Example
+from xeval.store import Store, UnitRecord
+from xeval.tasks import Task
+from xeval.tasks.base import Encoded, Settings, match_labels
+
+if TYPE_CHECKING:
+    from xeval.encoder.loop import Loop, Reduced
+
+Status = Literal["done", "copy", "todo"]
+CACHED_TOKENS = 40_000_000
+WAIT_SECONDS = 0.2
+GPU_DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run may change.
+
+    Attributes:
+        data: root of the published data sets; None leaves the built-in ones.
+        settings: changes to the tasks' settings (max_length, layer, ...); kinds take what they know.
+        limit: only the first items of every unit; such results are kept apart from full ones.
+        device: ``cpu``, ``cuda``, ``cuda:1``; empty takes a GPU where there is one.
+        dtype: ``float32`` or ``bfloat16``; empty takes bfloat16 on a GPU and float32 on a CPU.
+        token_budget: padded tokens per batch; 0 takes the device's default. It changes no score.
+    """
+
+    data: Path | None = None
+    settings: Mapping[str, int | str] = field(default_factory=dict)
+    limit: int | None = None
+    device: str = ""
+    dtype: str = ""
+    token_budget: int = 0
+
+    def resolve(self) -> tuple[str, str]:
+        """Names of the device and the dtype of the run.
+
+        PyTorch is asked only where a GPU can be: a plan on a machine without one needs no slow import.
+        """
+        if self.dtype not in ("", "float32", "bfloat16"):
+            raise UsageError(f"--dtype {self.dtype}: use float32 or bfloat16.")
+        if not re.fullmatch(r"|cpu|cuda(:\d+)?", self.device):
+            raise UsageError(f"--device {self.device}: no such device; use cpu, cuda or cuda:N.")
+        if self.device == "cpu" or not any(Path(path).exists() for path in GPU_DRIVERS):
+            if self.device.startswith("cuda"):
+                raise UsageError(f"--device {self.device}: this machine has no usable GPU.")
+            return "cpu", self.dtype or "float32"
+        import torch
+
+        from xeval.encoder.loop import best_device, default_dtype
+
+        device = torch.device(self.device) if self.device else best_device()
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            raise UsageError(f"--device {self.device}: this machine has no such GPU.")
+        return str(device), self.dtype or str(default_dtype(device)).removeprefix("torch.")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of evaluation. ``inputs`` is what the fingerprint is the digest of."""
+
+    checkpoint: Checkpoint
+    task: Task
+    language: str
+    settings: Settings
+    inputs: Mapping[str, Any]
+    fingerprint: str
+    identity: str
+    status: Status
+
+    @property
+    def name(self) -> str:
+        """For people: checkpoint, task and language."""
+        return f"{self.checkpoint.name} · {self.task.name} · {self.language}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that could not be planned or run: what, why, and whether it makes the run fail."""
+
+    subject: str
+    reason: str
+    fatal: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The units of a run, in the order they are run, and what is not among them."""
+
+    units: tuple[Unit, ...]
+    problems: tuple[Problem, ...]
+
+    def count(self, status: Status) -> int:
+        """Number of units with a status."""
+        return sum(unit.status == status for unit in self.units)
+
+
+class Watcher(Protocol):
+    """Is told how a run goes on."""
+
+    def started(self, unit: Unit, items: int) -> None: ...
+    def advanced(self, items: int) -> None: ...
+    def finished(self, unit: Unit, record: UnitRecord, score: float) -> None: ...
+    def failed(self, unit: Unit, reason: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    done: int
+    reused: int
+    problems: tuple[Problem, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed."""
+        return not any(problem.fatal for problem in self.problems)
+
+
+def suited_tasks(checkpoint: Checkpoint, tasks: Iterable[Task]) -> tuple[list[Task], dict[str, str]]:
+    """Tasks that a checkpoint can do, and for the others the reason why it cannot.
+
+    A lineage card decides by its phase and its training set; without one the head and its label names do.
+    """
+    suited, reasons = [], {}
+    lineage = checkpoint.lineage
+    for task in tasks:
+        reason = None
+        if lineage is not None and task.training is None:
+            if lineage.phase == "target":
+                reason = "retrieval runs on base and intermediate checkpoints"
+        elif lineage is not None and lineage.target != task.training:
+            trained = lineage.target or f"no target task ({lineage.phase} phase)"
+            reason = f"it is trained on {trained}, the task needs {task.training}"
+        elif lineage is None and task.training is None and "For" in checkpoint.architecture:
+            reason = f"retrieval needs a plain encoder, its head is {checkpoint.architecture}"
+        reason = reason or task.kind.head_problem(checkpoint, task.labels)
+        if reason is None:
+            suited.append(task)
+        else:
+            reasons[task.name] = reason
+    return suited, reasons
+
+
+def plan(
+    checkpoints: Sequence[Checkpoint],
+    tasks: Sequence[Task],
+    store: Store,
+    options: RunOptions,
+    *,
+    languages: Sequence[str] | None = None,
+    named: bool = True,
+) -> Plan:
+    """Which units there are, and which of them the store holds.
+
+    Args:
+        languages: restricts every task to these; None takes all of a task's languages.
+        named: the user named the tasks, so that one that fits no checkpoint or lacks its data is a failure.
+    """
+    _, dtype = options.resolve()
+    finished = store.finished(options.limit)
+    digests: dict[tuple[str, str], str] = {}
+    missing: dict[str, str] = {}
+    for task in tasks:
+        for language in _languages_of(task, languages):
+            try:
+                digests[task.name, language] = task.source.digest(options.data, language, task.split)
+            except DataError as error:
+                missing[f"{task.name} · {language}"] = str(error)
+    problems = [Problem(subject, reason, fatal=named) for subject, reason in missing.items()]
+    units: list[Unit] = []
+    used: set[str] = set()
+    reasons: dict[str, dict[str, str]] = {}
+    for checkpoint in checkpoints:
+        try:
+            checkpoint.check()
+            suited, reasons[checkpoint.name] = suited_tasks(checkpoint, tasks)
+            identity = _identity(checkpoint)
+            for task in suited:
+                used.add(task.name)
+                settings = task.settings(options.settings)
+                for language in _languages_of(task, languages):
+                    if (task.name, language) not in digests:
+                        continue
+                    inputs = {
+                        "checkpoint": checkpoint.digest,
+                        "task": task.name,
+                        "task_version": task.version,
+                        "metrics": list(task.metrics),
+                        "language": language,
+                        "data": digests[task.name, language],
+                        "settings": settings,
+                        "dtype": dtype,
+                        "limit": options.limit,
+                    }
+                    fingerprint = value_digest(inputs)
+                    held = finished.get(fingerprint, {})
+                    status: Status = "done" if identity in held else "copy" if held else "todo"
+                    units.append(
+                        Unit(checkpoint, task, language, settings, inputs, fingerprint, identity, status)
+                    )
+        except XevalError as error:
+            problems.append(Problem(checkpoint.name, str(error)))
+    if named:
+        for task in tasks:
+            if task.name not in used:
+                why = next((r[task.name] for r in reasons.values() if task.name in r), "no usable checkpoint")
+                problems.append(Problem(task.name, f"no checkpoint can do {task.name} (for example: {why})."))
+    return Plan(tuple(units), tuple(problems))
+
+
+def explain(unit: Unit, store: Store) -> str:
+    """Why a unit is to be computed: the inputs in which it differs from the nearest stored one."""
+    if unit.status != "todo":
+        return "stored" if unit.status == "done" else "stored under another name; will be copied"
+    nearest: dict[str, Any] | None = None
+    good, _ = store.records(unit.inputs["limit"])
+    for _, record in good:
+        if (record.task, record.language, record.checkpoint) == (
+            unit.task.name,
+            unit.language,
+            unit.checkpoint.name,
+        ):
+            nearest = {
+                "checkpoint": record.checkpoint_digest,
+                "task_version": record.task_version,
+                "metrics": record.metrics,
+                "data": record.data_digest,
+                "settings": record.settings,
+                "dtype": record.dtype,
+            }
+    if nearest is None:
+        return "never computed for this checkpoint name, task and language"
+    words = {"checkpoint": "weights, tokenizer or config", "data": "the data files"}
+    changed = [words.get(key, key) for key, value in nearest.items() if unit.inputs[key] != value]
+    return "changed since: " + ", ".join(changed) if changed else "the stored file is damaged"
+
+
+def run(to_run: Plan, store: Store, options: RunOptions, watcher: Watcher) -> Outcome:
+    """Compute what is left of a plan. One failing unit or checkpoint leaves the others untouched."""
+    store.prepare()
+    problems = list(to_run.problems)
+    waiting = [unit for unit in to_run.units if unit.status != "done"]
+    done = 0
+    if not waiting:
+        return Outcome(0, len(to_run.units), tuple(problems))
+    shared = _Shared(options)
+    for group in _by_checkpoint(waiting):
+        with _Evaluator(group[0].checkpoint, options, shared, watcher) as evaluator:
+            left = group
+            while left:
+                held_elsewhere = []
+                for unit in left:
+                    state = _run_unit(unit, store, evaluator, watcher)
+                    if state == "held":
+                        held_elsewhere.append(unit)
+                    elif state == "done":
+                        done += 1
+                    else:
+                        problems.append(Problem(unit.name, state))
+                left = held_elsewhere
+                if left:  # another process computes these: wait for its result, or take over when it dies
+                    time.sleep(WAIT_SECONDS)
+    return Outcome(done, len(to_run.units) - len(waiting), tuple(problems))
+
+
+def _run_unit(unit: Unit, store: Store, evaluator: "_Evaluator", watcher: Watcher) -> str:
+    """``done``, ``held`` (by another process), or the reason of a failure."""
+    with store.claim(unit.fingerprint) as mine:
+        if not mine:
+            return "held"
+        try:
+            folder = store.unit_path(
+                unit.task.name, unit.language, unit.fingerprint, unit.identity, unit.inputs["limit"]
+            ).parent
+            held = store.finished_at(folder, unit.fingerprint)
+            if unit.identity in held:
+                record, rows = store.read(held[unit.identity])
+            elif held:
+                record, rows = store.read(next(iter(held.values())))
+                record = record.model_copy(update=_identity_fields(unit))
+                store.write(record, rows)
+            else:
+                record, rows = evaluator.evaluate(unit)
+                store.write(record, rows)
+        # A device error or a full memory must not end a night's run either; the reason is kept and shown.
+        except (XevalError, RuntimeError, OSError, MemoryError) as error:
+            reason = str(error) if isinstance(error, XevalError) else f"{type(error).__name__}: {error}"
+            watcher.failed(unit, reason)
+            return reason
+        watcher.finished(unit, record, _ratio(rows, record.main_metric))
+    return "done"
+
+
+class _Shared:
+    """Examples and token sequences, made once per process and shared by all checkpoints."""
+
+    def __init__(self, options: RunOptions) -> None:
+        self.options = options
+        import torch
+
+        device, dtype = options.resolve()
+        self.device = torch.device(device)
+        self.dtype: torch.dtype = getattr(torch, dtype)
+        self._examples: dict[tuple[str, str], list[Example]] = {}
+        self._encoded: OrderedDict[str, tuple[int, Encoded]] = OrderedDict()
+
+    def examples(self, unit: Unit) -> list[Example]:
+        key = (unit.task.name, unit.language)
+        if key not in self._examples:
+            examples = unit.task.source.load(self.options.data, unit.language, unit.task.split)
+            self._examples[key] = examples[: self.options.limit]
+        return self._examples[key]
+
+    def encoded(self, unit: Unit, evaluator: "_Evaluator") -> Encoded:
+        """Token sequences, made once per tokenizer, data and settings; the oldest make room for new ones."""
+        key = value_digest(
+            {
+                "tokenizer": unit.checkpoint.tokenizer_digest,
+                "data": unit.inputs["data"],
+                "kind": unit.task.kind.name,
+                "settings": unit.settings,
+                "limit": self.options.limit,
+            }
+        )
+        if key not in self._encoded:
+            encoded = unit.task.kind.encode(self.examples(unit), evaluator.encoder, unit.settings)
+            self._encoded[key] = (int(encoded.sequences.lengths.sum()), encoded)
+            while len(self._encoded) > 1 and sum(n for n, _ in self._encoded.values()) > CACHED_TOKENS:
+                self._encoded.popitem(last=False)
+        self._encoded.move_to_end(key)
+        return self._encoded[key][1]
+
+
+class _Evaluator:
+    """One checkpoint, loaded when the first unit needs it and freed at the end."""
+
+    def __init__(self, checkpoint: Checkpoint, options: RunOptions, shared: _Shared, watcher: Watcher) -> None:
+        self.checkpoint, self.options, self.shared, self.watcher = checkpoint, options, shared, watcher
+        self._models: dict[tuple[str, int | None], Any] = {}
+        self._known: dict[str, dict[bytes, dict[str, Any]]] = {}
+        self._encoder: Any = None
+
+    def __enter__(self) -> "_Evaluator":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._models.clear()
+        if self.shared.device.type == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
+
+    @property
+    def encoder(self) -> Any:
+        """The checkpoint's tokenizer."""
+        if self._encoder is None:
+            from xeval.encoder.tokens import TextEncoder
+
+            self._encoder = TextEncoder(self.checkpoint.load_tokenizer())
+        return self._encoder
+
+    def model(self, unit: Unit) -> Any:
+        """The model with the head that the unit's kind needs, cut at the layer that is asked for."""
+        from xeval.encoder.pooling import cut_at_layer
+
+        layer = unit.settings.get("layer")
+        wanted = None if layer is None or int(layer) < 0 else int(layer)
+        key = (unit.task.kind.auto_class, wanted)
+        if key not in self._models:
+            self._models.clear()  # one model in memory at a time
+            model = self.checkpoint.load(unit.task.kind.auto_class, self.shared.dtype)
+            if wanted is not None:
+                model = cut_at_layer(model, wanted)
+            self._models[key] = model.to(self.shared.device)
+        return self._models[key]
+
+    def loop(self) -> "Loop":
+        """A forward loop that reports its progress."""
+        from xeval.encoder.loop import Loop
+
+        return Loop(
+            self.shared.device, self.encoder.pad_id, self.options.token_budget, progress=self.watcher.advanced
+        )
+
+    def evaluate(self, unit: Unit) -> tuple[UnitRecord, dict[str, list[Any]]]:
+        """Compute a unit: its record and its rows."""
+        started = time.perf_counter()
+        kind, task = unit.task.kind, unit.task
+        examples = self.shared.examples(unit)
+        if not examples:
+            raise DataError(f"{task.name} · {unit.language}: the data hold no item.")
+        encoded = self.shared.encoded(unit, self)
+        model, loop = self.model(unit), self.loop()
+        limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)
+        longest = int(encoded.sequences.lengths.max())
+        if 0 < limit < longest:
+            raise UsageError(
+                f"{self.checkpoint.name}: reads at most {limit} tokens, {task.name} · {unit.language} has a "
+                f"sequence of {longest}; lower --max-length."
+            )
+        self.watcher.started(unit, len(encoded.sequences))
+        known = self._known.setdefault(value_digest(unit.settings), {}) if kind.remembers else None
+        reduced: Reduced = loop.run(
+            encoded.sequences, lambda batch: kind.reduce(model, batch, unit.settings), known
+        )
+        labels = match_labels(task.labels, self.checkpoint.label_names) if task.labels else ()
+        predictions = kind.predict(examples, encoded, reduced, labels, task, unit.language)
+        rows: dict[str, list[Any]] = {
+            "item_id": [example.item_id for example in examples],
+            "cluster_id": [example.cluster_id for example in examples],
+            "hops": [example.hops for example in examples],
+            "prediction": predictions.texts,
+        }
+        for name in task.metrics:
+            num, den = predictions.metrics[name]
+            if not (np.isfinite(num).all() and np.isfinite(den).all()):
+                raise XevalError(f"{unit.name}: {name} is not finite; the checkpoint's weights are damaged.")
+            rows[f"{name}.num"], rows[f"{name}.den"] = num.tolist(), den.tolist()
+        chance = kind.chance(examples) if task.chance == "data" else task.chance
+        record = UnitRecord(
+            task=task.name,
+            task_version=task.version,
+            kind=kind.name,
+            group=task.group,
+            language=unit.language,
+            main_metric=task.metrics[0],
+            metrics=list(task.metrics),
+            chance=chance,
+            limit=self.options.limit,
+            settings=unit.settings,
+            checkpoint_digest=unit.inputs["checkpoint"],
+            data_digest=unit.inputs["data"],
+            software=software(),
+            device=str(self.shared.device),
+            dtype=unit.inputs["dtype"],
+            seconds=time.perf_counter() - started,
+            tokens=loop.tokens,
+            **_identity_fields(unit),
+        )
+        return record, rows
+
+
+def software() -> dict[str, str]:
+    """Versions that a result was computed with."""
+    names = ("xeval", "torch", "transformers", "tokenizers", "faiss-cpu", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def _identity_fields(unit: Unit) -> dict[str, Any]:
+    lineage = unit.checkpoint.lineage
+    return {
+        "fingerprint": unit.fingerprint,
+        "identity": unit.identity,
+        "checkpoint": unit.checkpoint.name,
+        "checkpoint_path": str(unit.checkpoint.path.resolve()),
+        "lineage": None if lineage is None else lineage.model_dump(mode="json", exclude={"history"}),
+        "finished": datetime.now(UTC).isoformat(),
+    }
+
+
+def _identity(checkpoint: Checkpoint) -> str:
+    lineage = checkpoint.lineage
+    return text_digest(checkpoint.name, "" if lineage is None else lineage.model_dump_json())[:8]
+
+
+def _languages_of(task: Task, languages: Sequence[str] | None) -> list[str]:
+    return [code for code in task.languages if languages is None or code in languages]
+
+
+def _by_checkpoint(units: Sequence[Unit]) -> Iterator[list[Unit]]:
+    """Units of one checkpoint together, and in it those of one head together."""
+    groups: dict[Path, list[Unit]] = {}
+    for unit in units:
+        groups.setdefault(unit.checkpoint.path, []).append(unit)
+    for group in groups.values():
+        yield sorted(group, key=lambda unit: (unit.task.kind.auto_class, str(unit.settings.get("layer"))))
+
+
+def _ratio(rows: Mapping[str, list[Any]], metric: str) -> float:
+    total = sum(rows[f"{metric}.den"])
+    return float(sum(rows[f"{metric}.num"]) / total) if total else float("nan")
+
+
+
+class StepWatcher:
+    """Shows a run as steps, one a unit."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self._items = self._seen = 0
+
+    def started(self, unit: Unit, items: int) -> None:
+        """A unit of so many sequences is under way."""
+        self._items, self._seen = max(1, items), 0
+        self._steps.now(unit.name)
+
+    def advanced(self, items: int) -> None:
+        """So many sequences of the unit are done."""
+        self._seen += items
+        self._steps.advance(items / self._items)
+
+    def finished(self, unit: Unit, record: UnitRecord, score: float) -> None:
+        """A unit is stored."""
+        self._steps.advance(1 - self._seen / self._items if self._items else 1)
+        self._items = self._seen = 0
+        chance = "" if record.chance is None else f" (chance {100 * record.chance:.1f})"
+        self._steps.say(f"{unit.name}: {record.main_metric} {100 * score:.1f}{chance}")
+
+    def failed(self, unit: Unit, reason: str) -> None:
+        """A unit failed."""
+        self._steps.advance(1)
+        self._steps.say(f"{unit.name}: FAILED: {reason}")

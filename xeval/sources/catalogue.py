@@ -1,0 +1,116 @@
+"""Parallel sentences that every installation has: the translation catalogue of the Django package (BSD).
+
+An entry is taken if it
+- is a plain message: no plural forms, and no placeholder, mark-up or entity on either side, because a copied
+  ``%(name)s`` would give the translation away;
+- has at least four words in English, and in the foreign language too where that puts spaces between words;
+- is translated: the sides differ;
+- is the first with its English and the first with its foreign sentence.
+Item ids are digests of the English sentence, so that items are parallel across languages. The number of
+sentences depends on the installed version of Django, as the content digest does.
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from xeval.digests import text_digest
+from xeval.errors import DataError
+from xeval.examples import Example, Translation
+from xeval.languages import language as known_language
+
+FEWEST_WORDS = 4
+_LOCALES = {"zh": "zh_Hans"}
+_SCRIPTS_WITHOUT_SPACES = {"Hans", "Jpan", "Thai", "Mymr"}
+_NO_PLAIN_TEXT = re.compile(r"%(?:\(\w*\))?[-#0 +.\d]*[a-zA-Z%]|\{[^}]*\}|<[^>]*>|&#?\w+;")
+_MAGIC = 0x950412DE
+
+
+@dataclass(frozen=True)
+class DjangoSource:
+    """Pairs of an English sentence and its translation; there is one split, whatever its name."""
+
+    def files(self, root: Path | None, language: str, split: str) -> tuple[Path, ...]:
+        """The compiled catalogues of a language inside the installed package.
+
+        Raises:
+            DataError: Django is not installed, or has no catalogue of the language.
+        """
+        del root, split
+        known = known_language(language)
+        package = find_spec("django")
+        if package is None or not package.submodule_search_locations:
+            raise DataError("The Django package is not installed; its translations are the data: install it.")
+        base = Path(package.submodule_search_locations[0])
+        locale = _LOCALES.get(known.code, known.code)
+        found = [
+            path
+            for application in ("conf", "contrib/*")
+            for path in sorted(base.glob(f"{application}/locale/{locale}/LC_MESSAGES/*.mo"))
+        ]
+        if not found:
+            raise DataError(f"The installed Django has no {known.name} translations; leave the language out.")
+        return tuple(found)
+
+    def digest(self, root: Path | None, language: str, split: str) -> str:
+        """Digest of the sentence pairs."""
+        pairs = self._pairs(root, language, split)
+        return text_digest(language, *(sentence for pair in pairs.items() for sentence in pair))
+
+    def load(self, root: Path | None, language: str, split: str) -> list[Example]:
+        """The sentence pairs."""
+        examples: list[Example] = []
+        for english, foreign in self._pairs(root, language, split).items():
+            item = text_digest(english)[:12]
+            examples.append(Translation(item, item, foreign, english))
+        return examples
+
+    def _pairs(self, root: Path | None, language: str, split: str) -> dict[str, str]:
+        has_spaces = known_language(language).script not in _SCRIPTS_WITHOUT_SPACES
+        pairs: dict[str, str] = {}
+        seen: set[str] = set()
+        for path in self.files(root, language, split):
+            for english, foreign in read_catalogue(path):
+                if english in pairs or foreign in seen or english == foreign:
+                    continue
+                if _NO_PLAIN_TEXT.search(english) or _NO_PLAIN_TEXT.search(foreign):
+                    continue
+                if len(english.split()) < FEWEST_WORDS or (
+                    has_spaces and len(foreign.split()) < FEWEST_WORDS
+                ):
+                    continue
+                pairs[english] = foreign
+                seen.add(foreign)
+        if not pairs:
+            raise DataError(
+                f"The installed Django has no translated sentence in {known_language(language).name}; "
+                "leave the language out."
+            )
+        return pairs
+
+
+def read_catalogue(path: Path) -> Iterator[tuple[str, str]]:
+    """(message, translation) of a compiled gettext catalogue, without header, contexts and plural messages.
+
+    The standard library reads such files but can only look up messages that are known already; the format is
+    described in GNU gettext's manual, "The Format of GNU MO Files".
+    """
+    content = path.read_bytes()
+    try:
+        order = "<" if struct.unpack_from("<I", content)[0] == _MAGIC else ">"
+        magic, _, count, originals, translations = struct.unpack_from(f"{order}5I", content)
+        if magic != _MAGIC:
+            raise DataError(f"{path}: not a compiled gettext catalogue.")
+        for row in range(count):
+            texts = []
+            for table in (originals, translations):
+                length, start = struct.unpack_from(f"{order}2I", content, table + 8 * row)
+                texts.append(content[start : start + length].decode("utf-8"))
+            message, translation = texts
+            if message and "\0" not in message:
+                yield message.rpartition("\4")[2].strip(), translation.strip()
+    except (struct.error, UnicodeDecodeError):
+        raise DataError(f"{path}: damaged gettext catalogue; install Django again.") from None

@@ -1,0 +1,49 @@
+"""Examples made by the built-in generator: the format x hops grid of ``xeval.xhops``."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from xeval.digests import value_digest
+from xeval.examples import Example
+
+
+@dataclass(frozen=True)
+class GeneratedSource:
+    """A cell of the grid.
+
+    Attributes:
+        format: how the task is posed.
+        hops: number of facts to combine.
+        size: number of items.
+        seed: another seed gives other items.
+        family: what the worlds are about; None takes all families in turn.
+    """
+
+    format: Literal["claim", "question"]
+    hops: Literal[1, 2]
+    size: int
+    seed: int = 0
+    family: str | None = None
+
+    def files(self, root: Path | None, language: str, split: str) -> tuple[Path, ...]:
+        """None: nothing is read."""
+        del root, language, split
+        return ()
+
+    def digest(self, root: Path | None, language: str, split: str) -> str:
+        """Digest of the generator's version and of all parameters."""
+        del root
+        from xeval import xhops
+
+        return value_digest({"xhops": xhops.VERSION, "language": language, "split": split, **asdict(self)})
+
+    def load(self, root: Path | None, language: str, split: str) -> list[Example]:
+        """The generated items: equal parameters give equal items."""
+        del root
+        from xeval.xhops import generate
+
+        known_split = cast(Any, split)  # the generator itself refuses an unknown one
+        return list(
+            generate(self.format, self.hops, language, known_split, self.size, self.seed, self.family)
+        )

@@ -1,0 +1,294 @@
+"""The store: one Parquet file per unit, written under a temporary name and renamed. Nothing else is true.
+
+    STORE/units/<task>/<language>/<fingerprint>-<identity>.parquet         full results
+    STORE/limited-<n>/<task>/<language>/<fingerprint>-<identity>.parquet   results on the first n items, apart
+    STORE/locks/<fingerprint>.lock                                         who computes what now
+
+The fingerprint is the digest of everything that can change a number; the identity is that of the checkpoint's name
+and lineage card, so that a card written later, or a copy under another name, gets its own file without new work.
+
+A unit's file holds one row per item (item_id, cluster_id, hops, prediction, gold, and ``<metric>.num``,
+``<metric>.den``); its metadata holds everything else that is known of it (:class:`UnitRecord`). Tables are derived.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from xeval.errors import StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+METADATA_KEY = b"xeval"
+SCHEMA_VERSION = 1
+NO_SEED = -1
+
+
+class UnitRecord(BaseModel):
+    """What a unit's file says of itself, beside its rows."""
+
+    model_config = ConfigDict(extra="ignore")
+    schema_version: int = SCHEMA_VERSION
+    fingerprint: str
+    identity: str
+    task: str
+    task_version: int
+    kind: str
+    group: str
+    language: str
+    main_metric: str
+    metrics: list[str]
+    chance: float | None = None
+    limit: int | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    checkpoint: str
+    checkpoint_digest: str
+    checkpoint_path: str
+    lineage: dict[str, Any] | None = None
+    data_digest: str
+    software: dict[str, str] = Field(default_factory=dict)
+    device: str = ""
+    dtype: str = ""
+    seconds: float = 0.0
+    tokens: int = 0
+    finished: str = ""
+
+
+@dataclass(frozen=True)
+class DamagedUnit:
+    """A unit's file that cannot be read, and why."""
+
+    path: Path
+    reason: str
+
+
+class Store:
+    """A directory of unit files."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def unit_path(
+        self, task: str, language: str, fingerprint: str, identity: str, limit: int | None = None
+    ) -> Path:
+        """Where a unit's file lies."""
+        return self.root / _folder(limit) / task / language / f"{fingerprint}-{identity}.parquet"
+
+    def finished(self, limit: int | None = None) -> dict[str, dict[str, Path]]:
+        """Files by fingerprint and identity, of the units whose file begins and ends as a Parquet file does."""
+        found: dict[str, dict[str, Path]] = {}
+        for path in _unit_files(self.root / _folder(limit)):
+            fingerprint, _, identity = path.stem.partition("-")
+            if _ends_well(path):
+                found.setdefault(fingerprint, {})[identity] = path
+        return found
+
+    def finished_at(self, folder: Path, fingerprint: str) -> dict[str, Path]:
+        """As :meth:`finished` for one fingerprint, looked up now in the folder of its task and language."""
+        found = folder.glob(f"{fingerprint}-*.parquet")
+        return {path.stem.partition("-")[2]: path for path in found if _ends_well(path)}
+
+    def read(self, path: Path) -> tuple[UnitRecord, dict[str, list[Any]]]:
+        """A unit's record and its rows by column."""
+        return _read_record(path), read_table(path).to_pydict()
+
+    def prepare(self) -> None:
+        """Create the store, or raise a :class:`StoreError` when it cannot be written."""
+        try:
+            (self.root / "locks").mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise StoreError(
+                f"{self.root}: the store cannot be written ({error.strerror}); "
+                "choose another one with --store, or make it writable."
+            ) from error
+
+    @contextmanager
+    def claim(self, fingerprint: str) -> Iterator[bool]:
+        """Hold a unit while it is computed; gives False when another process holds it.
+
+        The operating system frees the lock when the holder dies, however it dies.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.root / "locks" / f"{fingerprint}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def write(self, record: UnitRecord, rows: dict[str, list[Any]]) -> Path:
+        """Write a unit in one step: temporary file, flush to disk, rename.
+
+        Raises:
+            StoreError: the disk is full or the store cannot be written; nothing half-written stays behind.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.table(rows).replace_schema_metadata({METADATA_KEY: record.model_dump_json().encode()})
+        path = self.unit_path(
+            record.task, record.language, record.fingerprint, record.identity, record.limit
+        )
+        temporary = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)
+            temporary = Path(name)
+            with os.fdopen(handle, "wb") as file:
+                pq.write_table(table, file, compression="zstd")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        except OSError as error:
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
+            raise StoreError(
+                f"{path}: cannot be written ({error.strerror or error}); free space or choose another --store, "
+                "then run again: finished units are kept."
+            ) from error
+        return path
+
+    def records(self, limit: int | None = None) -> tuple[list[tuple[Path, UnitRecord]], list[DamagedUnit]]:
+        """The records of all readable units, and the files that are damaged."""
+        if not self.root.is_dir():
+            raise StoreError(f"{self.root}: no such store; make one with `xeval run CHECKPOINTS --store DIR`.")
+        good, damaged = [], []
+        for path in sorted(_unit_files(self.root / _folder(limit))):
+            try:
+                good.append((path, _read_record(path)))
+            except StoreError as error:
+                damaged.append(DamagedUnit(path, str(error)))
+        return good, damaged
+
+    def current(self, limit: int | None = None) -> tuple[list[tuple[Path, UnitRecord]], list[DamagedUnit]]:
+        """As :meth:`records`, but only the newest unit per (checkpoint path, task, language).
+
+        A checkpoint that was retrained at the same path, or a run with other settings, leaves older units
+        behind; they are kept on disk and not counted twice.
+        """
+        good, damaged = self.records(limit)
+        newest: dict[tuple[str, str, str], tuple[Path, UnitRecord]] = {}
+        for path, record in good:
+            key = (record.checkpoint_path, record.task, record.language)
+            if key not in newest or record.finished > newest[key][1].finished:
+                newest[key] = (path, record)
+        return sorted(newest.values(), key=lambda entry: entry[0]), damaged
+
+
+def read_table(path: Path) -> "pa.Table":
+    """The rows of a unit."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise StoreError(f"{path}: damaged ({_first_line(error)}); delete it and run again.") from error
+
+
+def read_scores(root: Path, limit: int | None = None) -> "pd.DataFrame":
+    """Tidy scores of a store: one row per (unit, item, metric).
+
+    Columns: condition, target, group, seed, lang, item_id, cluster_id, hops, metric, num, den, main, chance,
+    phase, training, checkpoint, digest, unit. A checkpoint without a lineage card has its name as condition.
+
+    Raises:
+        StoreError: there is no store, it holds no unit, or a unit's file is damaged.
+    """
+    import pandas as pd
+
+    units, damaged = Store(root).current(limit)
+    if damaged:
+        raise StoreError(damaged[0].reason + (f" ({len(damaged)} damaged files)" if len(damaged) > 1 else ""))
+    if not units:
+        raise StoreError(f"{root}: the store holds no {'limited ' if limit else ''}results yet.")
+    frames = [_tidy(path, record) for path, record in units]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _tidy(path: Path, record: UnitRecord) -> "pd.DataFrame":
+    import pandas as pd
+
+    rows = read_table(path).to_pandas()
+    lineage = record.lineage or {}
+    parts = []
+    for metric in record.metrics:
+        part = rows[["item_id", "cluster_id", "hops"]].copy()
+        part["metric"], part["main"] = metric, metric == record.main_metric
+        part["num"], part["den"] = rows[f"{metric}.num"], rows[f"{metric}.den"]
+        parts.append(part)
+    frame = pd.concat(parts, ignore_index=True)
+    seed = lineage.get("seed")
+    constant: dict[str, Any] = {
+        "condition": lineage.get("condition", record.checkpoint),
+        "target": record.task,
+        "group": record.group,
+        "seed": NO_SEED if seed is None else seed,
+        "lang": record.language,
+        "chance": float("nan") if record.chance is None else record.chance,
+        "phase": lineage.get("phase", ""),
+        "training": lineage.get("target") or "",
+        "checkpoint": record.checkpoint,
+        "digest": record.checkpoint_digest,
+        "unit": record.fingerprint,
+    }
+    return frame.assign(**constant)
+
+
+def _folder(limit: int | None) -> str:
+    return "units" if limit is None else f"limited-{limit}"
+
+
+def _unit_files(folder: Path) -> Iterator[Path]:
+    for directory, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(".parquet") and not name.startswith("."):
+                yield Path(directory, name)
+
+
+def _ends_well(path: Path) -> bool:
+    """Whether the file begins and ends with Parquet's mark: a cheap check that finds truncation."""
+    with path.open("rb") as file:
+        head = file.read(4)
+        size = file.seek(0, os.SEEK_END)
+        if size < 12:
+            return False
+        file.seek(-4, os.SEEK_END)
+        return head == file.read(4) == b"PAR1"
+
+
+def _read_record(path: Path) -> UnitRecord:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        record = UnitRecord.model_validate(json.loads(metadata[METADATA_KEY]))
+    except (pa.ArrowException, OSError, KeyError, ValueError, ValidationError) as error:
+        raise StoreError(f"{path}: damaged ({_first_line(error)}); delete it and run again.") from error
+    if record.schema_version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path}: written by a newer xeval (schema {record.schema_version}); upgrade to read it."
+        )
+    return record
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,111 @@
+"""Choice among continuations of a context."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xeval.encoder.batches import Sequences
+from xeval.encoder.tokens import TextEncoder
+from xeval.examples import MultipleChoice
+from xeval.metrics import accuracy
+from xeval.sources import FileSource
+from xeval.sources.choice import read_xcopa
+from xeval.tasks.base import (
+    Encoded,
+    Kind,
+    Predictions,
+    Settings,
+    Task,
+    TrainingSet,
+    most_frequent_share,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from xeval.encoder.loop import Batch, Reduced
+
+
+class Choice(Kind[MultipleChoice]):
+    """Each (context, choice) pair gets one logit; the highest wins, the first one among equals."""
+
+    name = "choice"
+    auto_class = "AutoModelForMultipleChoice"
+    head_suffix = "ForMultipleChoice"
+    defaults: Settings = {"max_length": 256}
+
+    def encode(self, examples: Sequence[MultipleChoice], encoder: TextEncoder, settings: Settings) -> Encoded:
+        limit = int(settings["max_length"])
+        pieces = encoder.pieces(text for e in examples for text in (e.context, *e.choices))
+        built = [
+            encoder.pair(pieces[e.context].ids, pieces[choice].ids, limit)
+            for e in examples
+            for choice in e.choices
+        ]
+        types = [types for _, types in built] if encoder.uses_types else None
+        owner = np.repeat(np.arange(len(examples)), [len(e.choices) for e in examples])
+        return Encoded(Sequences([ids for ids, _ in built], types), owner)
+
+    def reduce(self, model: Any, batch: "Batch", settings: Settings) -> "dict[str, torch.Tensor]":
+        del settings
+        # The head takes [examples, choices, tokens]; choices are independent, so each is an example here.
+        inputs = {name: tensor.unsqueeze(1) for name, tensor in batch.inputs().items()}
+        return {"logit": model(**inputs).logits[:, 0].float()}
+
+    def predict(
+        self,
+        examples: Sequence[MultipleChoice],
+        encoded: Encoded,
+        reduced: "Reduced",
+        labels: tuple[str, ...],
+        task: Task,
+        language: str,
+    ) -> Predictions:
+        del labels, task, language
+        starts = np.searchsorted(encoded.example, np.arange(len(examples)))
+        chosen = [
+            str(int(np.argmax(reduced["logit"][start : start + len(e.choices)])))
+            for e, start in zip(examples, starts, strict=True)
+        ]
+        return Predictions(chosen, {"accuracy": accuracy([str(e.label) for e in examples], chosen)})
+
+    def targets(
+        self, examples: Sequence[MultipleChoice], encoded: Encoded, labels: tuple[str, ...]
+    ) -> dict[str, list[Any]]:
+        del encoded, labels
+        return {"labels": [e.label for e in examples]}
+
+    def training_rows(self, encoded: Encoded) -> list[list[int]]:
+        rows = range(len(encoded.sequences))
+        return [list(group) for _, group in groupby(rows, key=lambda row: int(encoded.example[row]))]
+
+    def chance(self, examples: Sequence[MultipleChoice]) -> float | None:
+        return most_frequent_share([e.label for e in examples])
+
+
+CHOICE = Choice()
+
+COPA = TrainingSet(
+    name="copa",
+    kind=CHOICE,
+    source=FileSource(
+        ("copa/{split}.{lang}.jsonl", "copa/{split}.jsonl", "COPA/{split}.jsonl"), read_xcopa, {"dev": "val"}
+    ),
+    licence="BSD 2-Clause",
+    citation="Roemmele et al. 2011, AAAI Spring Symposium",
+)
+XCOPA = Task(
+    name="xcopa",
+    kind=CHOICE,
+    group="classification",
+    languages=tuple("et ht id it qu sw ta th tr vi zh".split()),
+    metrics=("accuracy",),
+    source=FileSource(("xcopa/{lang}/{split}.{lang}.jsonl", "xcopa/data/{lang}/{split}.{lang}.jsonl"), read_xcopa),
+    training="copa",
+    chance=0.5,
+    parallel=True,
+    licence="CC BY 4.0",
+    citation="Ponti et al. 2020, 2020.emnlp-main.185",
+)

@@ -1,0 +1,142 @@
+"""Classification of one text or a pair of texts."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xeval.encoder.batches import Sequences
+from xeval.encoder.tokens import TextEncoder
+from xeval.examples import TextPair
+from xeval.metrics import accuracy
+from xeval.sources import FileSource
+from xeval.sources.classification import read_mnli, read_pawsx, read_xnli
+from xeval.tasks.base import (
+    Encoded,
+    Kind,
+    Predictions,
+    Settings,
+    Task,
+    TrainingSet,
+    most_frequent_share,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from xeval.encoder.loop import Batch, Reduced
+
+
+class Classification(Kind[TextPair]):
+    """A label for a text or a pair; pairs are cut longest first."""
+
+    name = "classification"
+    auto_class = "AutoModelForSequenceClassification"
+    head_suffix = "ForSequenceClassification"
+    defaults: Settings = {"max_length": 256}
+
+    def encode(self, examples: Sequence[TextPair], encoder: TextEncoder, settings: Settings) -> Encoded:
+        limit = int(settings["max_length"])
+        pieces = encoder.pieces(t for e in examples for t in (e.first, e.second) if t is not None)
+        built = [
+            encoder.single(pieces[e.first].ids, limit)
+            if e.second is None
+            else encoder.pair(pieces[e.first].ids, pieces[e.second].ids, limit)
+            for e in examples
+        ]
+        types = [types for _, types in built] if encoder.uses_types else None
+        return Encoded(Sequences([ids for ids, _ in built], types), np.arange(len(built)))
+
+    def reduce(self, model: Any, batch: "Batch", settings: Settings) -> "dict[str, torch.Tensor]":
+        del settings
+        return {"label": model(**batch.inputs()).logits.argmax(-1)}
+
+    def predict(
+        self,
+        examples: Sequence[TextPair],
+        encoded: Encoded,
+        reduced: "Reduced",
+        labels: tuple[str, ...],
+        task: Task,
+        language: str,
+    ) -> Predictions:
+        del encoded, task, language
+        texts = [labels[number] for number in reduced["label"]]
+        return Predictions(texts, {"accuracy": accuracy([e.label for e in examples], texts)})
+
+    def targets(
+        self, examples: Sequence[TextPair], encoded: Encoded, labels: tuple[str, ...]
+    ) -> dict[str, list[Any]]:
+        del encoded
+        return {"labels": [labels.index(e.label) for e in examples]}
+
+    def chance(self, examples: Sequence[TextPair]) -> float | None:
+        return most_frequent_share([e.label for e in examples])
+
+
+CLASSIFICATION = Classification()
+
+NLI_LABELS = ("entailment", "neutral", "contradiction")
+PARAPHRASE_LABELS = ("different", "paraphrase")
+
+MNLI = TrainingSet(
+    name="mnli",
+    kind=CLASSIFICATION,
+    labels=NLI_LABELS,
+    source=FileSource(
+        (
+            "multinli_1.0/multinli_1.0_{split}.jsonl",
+            "multinli_1.0/multinli_1.0_{split}.txt",
+            "mnli/multinli_1.0_{split}.jsonl",
+            "XNLI-MT-1.0/multinli/multinli.{split}.{lang}.tsv",
+        ),
+        read_mnli,
+        {"dev": "dev_matched"},
+    ),
+    licence="OANC and others, see the MultiNLI paper",
+    citation="Williams et al. 2018, N18-1101",
+)
+XNLI = Task(
+    name="xnli",
+    kind=CLASSIFICATION,
+    group="classification",
+    languages=tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split()),
+    metrics=("accuracy",),
+    source=FileSource(
+        ("XNLI-1.0/xnli.{split}.tsv", "xnli/xnli.{split}.tsv", "xnli/{split}-{lang}.tsv"), read_xnli
+    ),
+    training="mnli",
+    labels=NLI_LABELS,
+    chance="data",
+    parallel=True,
+    licence="CC BY-NC 4.0",
+    citation="Conneau et al. 2018, D18-1269",
+)
+PAWSX_ENGLISH = TrainingSet(
+    name="pawsx-en",
+    kind=CLASSIFICATION,
+    labels=PARAPHRASE_LABELS,
+    source=FileSource(
+        ("x-final/{lang}/{split}.tsv", "pawsx/{lang}/{split}.tsv", "pawsx/{split}-{lang}.tsv"),
+        read_pawsx,
+        {"dev": "dev_2k"},
+    ),
+    licence="free for any purpose, with acknowledgement of Google LLC",
+    citation="Zhang et al. 2019, N19-1131",
+)
+PAWSX = Task(
+    name="pawsx",
+    kind=CLASSIFICATION,
+    group="classification",
+    languages=tuple("de en es fr ja ko zh".split()),
+    metrics=("accuracy",),
+    source=FileSource(
+        ("x-final/{lang}/{split}_2k.tsv", "pawsx/{lang}/{split}_2k.tsv", "pawsx/{split}-{lang}.tsv"), read_pawsx
+    ),
+    training="pawsx-en",
+    labels=PARAPHRASE_LABELS,
+    chance="data",
+    parallel=True,
+    licence="free for any purpose, with acknowledgement of Google LLC",
+    citation="Yang et al. 2019, D19-1382",
+)

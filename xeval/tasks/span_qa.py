@@ -1,0 +1,206 @@
+"""Extractive question answering over windows of the context, after the SQuAD v1.1 procedure that XTREME uses.
+
+A context longer than the limit is read in windows that start every ``stride`` tokens. A start token counts only in
+the window where it has the most context on its shorter side; of the best ``n_best`` starts and ends the pair with
+the highest sum of logits wins, over all windows, with at most ``answer_length`` tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xeval.encoder.batches import Sequences
+from xeval.encoder.tokens import Ids, TextEncoder
+from xeval.errors import UsageError
+from xeval.examples import Question
+from xeval.metrics import qa_metrics
+from xeval.sources import FileSource
+from xeval.sources.questions import read_squad, read_xquad
+from xeval.tasks.base import Encoded, Kind, Predictions, Settings, Task, TrainingSet
+
+if TYPE_CHECKING:
+    import torch
+
+    from xeval.encoder.loop import Batch, Reduced
+
+
+@dataclass(frozen=True)
+class ContextWindow:
+    """Character offsets [tokens, 2] of a window's context tokens; the first of them is token ``shift``."""
+
+    shift: int
+    offsets: Ids
+
+
+class SpanQA(Kind[Question]):
+    """The marks of a sequence are four token numbers: first and one-past-last context token, and of starts."""
+
+    name = "span_qa"
+    auto_class = "AutoModelForQuestionAnswering"
+    head_suffix = "ForQuestionAnswering"
+    defaults: Settings = {
+        "max_length": 384,
+        "stride": 128,
+        "question_length": 64,
+        "answer_length": 30,
+        "n_best": 20,
+    }
+
+    def encode(self, examples: Sequence[Question], encoder: TextEncoder, settings: Settings) -> Encoded:
+        limit, stride = int(settings["max_length"]), int(settings["stride"])
+        pieces = encoder.pieces(text for e in examples for text in (e.question, e.context))
+        ids: list[Ids] = []
+        types: list[Ids] = []
+        owner: list[int] = []
+        marks: list[tuple[int, int, int, int]] = []
+        windows: list[ContextWindow] = []
+        for row, example in enumerate(examples):
+            question = pieces[example.question].ids[: int(settings["question_length"])]
+            context = pieces[example.context]
+            room = limit - encoder.template.pair_overhead - len(question)
+            if room < 1:
+                raise UsageError(f"--max-length {limit} leaves no room for the context; raise it.")
+            shift = len(encoder.template.prefix) + len(question) + len(encoder.template.middle)
+            for start, end, first, last in context_windows(len(context.ids), room, stride):
+                sequence, segment = encoder.pair(question, context.ids[start:end], limit)
+                ids.append(sequence)
+                types.append(segment)
+                owner.append(row)
+                marks.append((shift, shift + end - start, shift + first - start, shift + last - start))
+                windows.append(ContextWindow(shift, context.offsets[start:end]))
+        sequences = Sequences(ids, types if encoder.uses_types else None, np.asarray(marks).reshape(-1, 4))
+        return Encoded(sequences, np.asarray(owner, np.int64), windows)
+
+    def reduce(self, model: Any, batch: "Batch", settings: Settings) -> "dict[str, torch.Tensor]":
+        import torch
+
+        assert batch.marks is not None
+        output = model(**batch.inputs())
+        position = torch.arange(batch.input_ids.shape[1], device=batch.input_ids.device)
+        first, last, start_first, start_last = (batch.marks[:, i : i + 1] for i in range(4))
+        never = float("-inf")
+        may_start = (position >= start_first) & (position < start_last)
+        may_end = (position >= first) & (position < last)
+        n_best = min(int(settings["n_best"]), batch.input_ids.shape[1])
+        starts = output.start_logits.float().masked_fill(~may_start, never).topk(n_best)
+        ends = output.end_logits.float().masked_fill(~may_end, never).topk(n_best)
+        span = ends.indices.unsqueeze(1) - starts.indices.unsqueeze(2)
+        total = starts.values.unsqueeze(2) + ends.values.unsqueeze(1)
+        total = total.masked_fill((span < 0) | (span >= int(settings["answer_length"])), never)
+        score, flat = total.flatten(1).max(1)
+        return {
+            "score": score,
+            "start": starts.indices.gather(1, (flat // n_best).unsqueeze(1)).squeeze(1),
+            "end": ends.indices.gather(1, (flat % n_best).unsqueeze(1)).squeeze(1),
+        }
+
+    def predict(
+        self,
+        examples: Sequence[Question],
+        encoded: Encoded,
+        reduced: "Reduced",
+        labels: tuple[str, ...],
+        task: Task,
+        language: str,
+    ) -> Predictions:
+        del labels
+        best: list[int | None] = [None] * len(examples)
+        for row, owner in enumerate(encoded.example):
+            score, known = reduced["score"][row], best[owner]
+            if np.isfinite(score) and (known is None or score > reduced["score"][known]):
+                best[owner] = row
+        texts = []
+        for example, row in zip(examples, best, strict=True):
+            if row is None:
+                texts.append("")
+                continue
+            window: ContextWindow = encoded.detail[row]
+            begin = window.offsets[reduced["start"][row] - window.shift, 0]
+            finish = window.offsets[reduced["end"][row] - window.shift, 1]
+            texts.append(example.context[begin:finish].strip())
+        metrics = {
+            name: qa_metrics[name](texts, [tuple(a.text for a in e.answers) for e in examples], language)
+            for name in task.metrics
+        }
+        return Predictions(texts, metrics)
+
+    def targets(
+        self, examples: Sequence[Question], encoded: Encoded, labels: tuple[str, ...]
+    ) -> dict[str, list[Any]]:
+        del labels
+        starts, ends = [], []
+        for owner, window in zip(encoded.example, encoded.detail, strict=True):
+            span = answer_tokens(examples[owner], window.offsets)
+            # A window without the answer is trained to point at its first token, as in SQuAD v2.0.
+            starts.append(0 if span is None else window.shift + span[0])
+            ends.append(0 if span is None else window.shift + span[1])
+        return {"start_positions": starts, "end_positions": ends}
+
+
+def context_windows(length: int, room: int, stride: int) -> list[tuple[int, int, int, int]]:
+    """Windows (start, end) over ``length`` tokens and, for each, the (first, last) run of tokens it may start
+    an answer at: those that have at least as much context here as in any other window.
+
+    The context of a token in a window is min(left, right) + 0.01 x window length, and the first of equals wins.
+    """
+    if stride < 1:
+        raise UsageError(f"--stride {stride}: must be at least 1 token.")
+    bounds, start = [], 0
+    while True:
+        end = min(start + room, length)
+        bounds.append((start, end))
+        if end == length:
+            break
+        start += min(end - start, stride)
+    best = np.full((len(bounds), length), -1.0)
+    for row, (start, end) in enumerate(bounds):
+        inside = np.arange(start, end)
+        best[row, start:end] = np.minimum(inside - start, end - 1 - inside) + 0.01 * (end - start)
+    winner: NDArray[np.int64] = best.argmax(0) if length else np.zeros(0, np.int64)
+    windows = []
+    for row, (start, end) in enumerate(bounds):
+        owned = np.flatnonzero(winner == row)
+        first, last = (int(owned[0]), int(owned[-1]) + 1) if len(owned) else (start, start)
+        windows.append((start, end, first, last))
+    return windows
+
+
+def answer_tokens(example: Question, offsets: Ids) -> tuple[int, int] | None:
+    """First and last token of the first gold answer among tokens with ``offsets``; None if not all inside."""
+    if not example.answers:
+        return None
+    answer = example.answers[0]
+    begin, finish = answer.start, answer.start + len(answer.text)
+    covering = np.flatnonzero((offsets[:, 1] > begin) & (offsets[:, 0] < finish))
+    if len(covering) == 0 or offsets[covering[0], 0] > begin or offsets[covering[-1], 1] < finish:
+        return None
+    return int(covering[0]), int(covering[-1])
+
+
+SPAN_QA = SpanQA()
+
+SQUAD = TrainingSet(
+    name="squad",
+    kind=SPAN_QA,
+    source=FileSource(
+        ("squad/{split}-v1.1.json", "SQuAD/{split}-v1.1.json", "squad/{split}.json"), read_squad
+    ),
+    licence="CC BY-SA 4.0",
+    citation="Rajpurkar et al. 2016, D16-1264",
+)
+XQUAD = Task(
+    name="xquad",
+    kind=SPAN_QA,
+    group="single-hop QA",
+    languages=tuple("ar de el en es hi ru th tr vi zh".split()),
+    metrics=("squad_f1", "squad_em", "f1_mixed"),
+    source=FileSource(("xquad/xquad.{lang}.json", "xquad.{lang}.json"), read_xquad),
+    training="squad",
+    chance=0.0,
+    parallel=True,
+    licence="CC BY-SA 4.0",
+    citation="Artetxe et al. 2020, 2020.acl-main.421",
+)
