@@ -42,36 +42,35 @@ class ContrastForm:
 KEY = ContrastForm("C", "multi-hop QA − classification", {MULTI_HOP_QA: 1.0, CLASSIFICATION: -1.0})
 SAME_FORMAT = ContrastForm(
     "C_QA",
-    "multi-hop QA − single-hop QA (answer format held fixed)",
+    "multi-hop QA − single-hop QA",
     {MULTI_HOP_QA: 1.0, SINGLE_HOP_QA: -1.0, CLASSIFICATION: 0.0},
 )
 REST = ContrastForm(
     "C − C_QA",
-    "single-hop QA − classification (format, metric, chance level, training set)",
+    "single-hop QA − classification",
     {MULTI_HOP_QA: 0.0, SINGLE_HOP_QA: 1.0, CLASSIFICATION: -1.0},
 )
 CLASSIFICATION_HOPS = ContrastForm(
     "C_CLS",
-    "multi-hop classification − classification (answer format held fixed)",
+    "multi-hop classification − classification",
     {MULTI_HOP_CLASSIFICATION: 1.0, CLASSIFICATION: -1.0},
 )
-QA_HOPS = ContrastForm(
-    "C_QA", "multi-hop QA − single-hop QA (answer format held fixed)", {MULTI_HOP_QA: 1.0, SINGLE_HOP_QA: -1.0}
-)
-INTERACTION = ContrastForm(
-    "C_QA − C_CLS",
-    "hop effect in QA − hop effect in classification",
-    {MULTI_HOP_QA: 1.0, SINGLE_HOP_QA: -1.0, MULTI_HOP_CLASSIFICATION: -1.0, CLASSIFICATION: 1.0},
-)
-HOPS = ContrastForm(
-    "hops",
-    "multi-hop − single-hop, mean of both answer formats",
-    {MULTI_HOP_QA: 0.5, SINGLE_HOP_QA: -0.5, MULTI_HOP_CLASSIFICATION: 0.5, CLASSIFICATION: -0.5},
-)
-FORMAT = ContrastForm(
-    "format",
-    "QA − classification, mean of both hop levels",
-    {MULTI_HOP_QA: 0.5, SINGLE_HOP_QA: 0.5, MULTI_HOP_CLASSIFICATION: -0.5, CLASSIFICATION: -0.5},
+QA_HOPS = ContrastForm("C_QA", "multi-hop QA − single-hop QA", {MULTI_HOP_QA: 1.0, SINGLE_HOP_QA: -1.0})
+
+
+def _grid(name: str, formula: str, *factors: float) -> ContrastForm:
+    groups = (CLASSIFICATION, MULTI_HOP_CLASSIFICATION, SINGLE_HOP_QA, MULTI_HOP_QA)
+    return ContrastForm(name, formula, dict(zip(groups, factors, strict=True)))
+
+
+GRID = (
+    _grid("hops in classification", "multi-hop classification − classification", -1, 1, 0, 0),
+    _grid("hops in QA", "multi-hop QA − single-hop QA", 0, 0, -1, 1),
+    _grid("format at one hop", "single-hop QA − classification", -1, 0, 1, 0),
+    _grid("format at several hops", "multi-hop QA − multi-hop classification", 0, -1, 0, 1),
+    _grid("hops", "multi-hop − single-hop, mean of both answer formats", -0.5, 0.5, -0.5, 0.5),
+    _grid("format", "QA − classification, mean of both hop levels", -0.5, -0.5, 0.5, 0.5),
+    _grid("hops x format", "hops in QA − hops in classification", 1, -1, -1, 1),
 )
 
 
@@ -215,7 +214,7 @@ def contrast(study: Study, form: ContrastForm) -> Contrast | None:
         form=form,
         mean=study.both(matched.contrast(form.signs)),
         by_condition=by_condition,
-        parts={group: study.both(gain) for group, gain in matched.gains.items() if form.signs[group] != 0.0},
+        parts={group: study.both(gain) for group, gain in matched.gains.items()},
         conditions=averaged,
         targets=matched.targets,
         languages=matched.languages,

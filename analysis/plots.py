@@ -1,7 +1,7 @@
 """Figures as SVG text: same analysis, same bytes; text stays text; colours tell apart for colour-blind eyes.
 
-``standalone`` figures carry plain colours and fonts. ``inline`` turns a figure's colours into CSS variables, so that a page
-can show it in its light and in its dark theme, and makes its ids unique within the page.
+``standalone`` figures carry plain colours. ``inline`` turns a figure's colours into CSS variables, so that a page can
+show it in its light and in its dark theme, and makes its ids unique within the page.
 """
 
 import functools
@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 from xml.sax.saxutils import escape
 
 from analysis.analysis import MEAN, Analysis
+from analysis.estimands import GRID
 from analysis.scores import (
     CLASSIFICATION,
     GROUPS,
@@ -115,7 +116,7 @@ def verdict_strip(analysis: Analysis, scale: Scale) -> Figure | None:
     estimate = contrast.mean.on(scale)
     margin = analysis.verdict.margins[scale]
     figure, axes = _figure(4.3, 0.92)
-    axes.set_position((0.03, 0.5, 0.94, 0.42))
+    axes.set_position((0.04, 0.5, 0.92, 0.46))
     whole = _bounds(contrast.mean, scale)
     axes.axvspan(-margin, margin, color=BAND, zorder=0)
     axes.axvline(0, color=MUTED, linewidth=0.9, zorder=1)
@@ -154,7 +155,7 @@ def forest(analysis: Analysis, *, narrow: bool = False) -> Figure:
     height = top + bottom + ROW_INCHES * len(rows)
     figure, axes = _figure(width, height)
     panels: list[tuple[Scale, float, float]] = (
-        [("points", 0.45, 0.53)] if narrow else [("points", 0.265, 0.275), ("logit", 0.685, 0.16)]
+        [("points", 0.45, 0.53)] if narrow else [("points", 0.265, 0.27), ("logit", 0.68, 0.15)]
     )
     axes.remove()
     inside = (bottom / height, 1 - (top + bottom) / height)
@@ -163,12 +164,13 @@ def forest(analysis: Analysis, *, narrow: bool = False) -> Figure:
     labels.set_xlim(0, 1)
     labels.set_ylim(len(rows) - 0.5, -0.5)
     for line, row in enumerate(rows):
-        bold = "bold" if row.both is None or row.summary else "normal"
-        indent = 0.0 if row.both is None else 0.012
-        labels.text(indent, line, _short(row.label, 24 if narrow else 40), color=row.colour if row.both is None else INK,
-                    fontweight=bold, va="center")  # fmt: skip
+        heading = row.both is None
+        label = " · ".join(part for part in (row.label, row.second) if part) if narrow else row.label
+        labels.text(0.0 if heading else 0.012, line, _short(label, 24), va="center",
+                    color=row.colour if heading else INK if row.label else MUTED,
+                    fontweight="bold" if heading or row.summary else "normal")  # fmt: skip
         if row.second and not narrow:
-            labels.text(0.155, line, _short(row.second, 17), color=MUTED, va="center")
+            labels.text(0.158, line, _short(row.second, 18), color=MUTED, va="center")
         if row.both is None and line:
             labels.axhline(line - 0.5, color=LINE, linewidth=0.6)
     for scale, left, share in panels:
@@ -185,10 +187,13 @@ def forest(analysis: Analysis, *, narrow: bool = False) -> Figure:
         _only_bottom(panel)
         panel.set_xlabel(AXIS_NAMES[scale], color=MUTED)
         if not narrow:
+            level = f"{100 * analysis.method.confidence:g} % CI"
+            labels.text(left + share + 0.012, -0.95, f"{'points' if scale == 'points' else 'log-odds'} [{level}]",
+                        color=MUTED, va="center", fontsize=8)  # fmt: skip
             for line, row in enumerate(rows):
                 if row.both is not None:
                     labels.text(left + share + 0.012, line, interval(row.both, scale), color=INK, va="center",
-                                fontsize=8, fontweight="bold" if row.summary else "normal")  # fmt: skip
+                                fontsize=8)  # fmt: skip
     return _drawn(
         figure,
         "forest-narrow" if narrow else "forest",
@@ -207,8 +212,8 @@ def heat_map(analysis: Analysis, condition: str) -> Figure:
     if any(analysis.source in target.languages for target in targets):
         languages.append(analysis.source)
     largest = max((abs(gain.both.points.value) for gain in analysis.cells), default=1.0) or 1.0
-    wide, high, left, top = 0.6, 0.25, 0.55, 0.95
-    figure, axes = _figure(left + wide * len(targets) + 0.75, top + high * len(languages) + 0.1)
+    wide, high, left, top = 0.48, 0.25, 0.42, 0.95
+    figure, axes = _figure(left + wide * len(targets) + 0.7, top + high * len(languages) + 0.1)
     size = figure.get_size_inches()
     axes.set_position(
         (left / size[0], 0.1 / size[1], wide * len(targets) / size[0], high * len(languages) / size[1])
@@ -227,9 +232,9 @@ def heat_map(analysis: Analysis, condition: str) -> Figure:
                 continue
             sure = estimate.seeds_estimable and (estimate.low > 0 or estimate.high < 0)
             _cell(axes, column, row, estimate.value / largest)
-            axes.text(column + 0.5, row + 0.52, number(estimate.value, 1), ha="center", va="center", fontsize=8,
+            axes.text(column + 0.5, row + 0.52, number(estimate.value, 1), ha="center", va="center", fontsize=7.5,
                       color=INK, fontweight="bold" if sure else "normal")  # fmt: skip
-    if analysis.source in languages[:-1] or languages[-1] == analysis.source:
+    if languages[-1] == analysis.source:
         axes.axhline(len(languages) - 1, color=INK, linewidth=0.9)
     axes.set_xticks([])
     axes.set_yticks([row + 0.5 for row in range(len(languages))], languages)
@@ -243,9 +248,8 @@ def heat_map(analysis: Analysis, condition: str) -> Figure:
 def figures(analysis: Analysis) -> list[Figure]:
     """All figures of the report, in its order."""
     strips = [strip for scale in SCALES if (strip := verdict_strip(analysis, scale)) is not None]
-    several = len(analysis.conditions) > 1
     maps = [heat_map(analysis, condition) for condition in analysis.conditions]
-    return [*strips, forest(analysis), *([forest(analysis, narrow=True)]), *(maps if several else maps[:1])]
+    return [*strips, forest(analysis), forest(analysis, narrow=True), *maps]
 
 
 def _forest_rows(analysis: Analysis) -> list[_Row]:
@@ -265,11 +269,13 @@ def _forest_rows(analysis: Analysis) -> list[_Row]:
             rows.append(_Row(label, colour, gain.both, gain.condition))
             previous = gain.subject
         if (MEAN, group) in groups and len(listed) > 1:
-            rows.append(_Row("mean", colour, groups[MEAN, group], "of single tasks" if several else "", summary=True))
+            rows.append(_Row("mean", colour, groups[MEAN, group], summary=True))
     if analysis.contrasts:
         rows.append(_Row("contrasts", INK))
     for name, contrast in analysis.contrasts.items():
-        rows.append(_Row(name, INK, contrast.mean, "mean" if several else "", summary=True))
+        if contrast.form in GRID:  # it has its own table
+            continue
+        rows.append(_Row(name, INK, contrast.mean, summary=True))
         if name == "C" and several:
             rows += [_Row("", MUTED, both, condition) for condition, both in contrast.by_condition.items()]
     return rows
@@ -281,9 +287,16 @@ def _interval_mark(axes: Any, line: int, row: _Row, scale: Scale) -> None:
     if estimate.seeds_estimable:
         axes.plot(estimate.interval(), [line, line], color=row.colour, linewidth=1.1, solid_capstyle="butt")
     axes.plot(estimate.items_interval(), [line, line], color=row.colour, linewidth=3.4, solid_capstyle="butt")
-    axes.plot([estimate.value], [line], marker="D" if row.summary else "o", markersize=6.2 if row.summary else 4.8,
-              color=row.colour if estimate.seeds_estimable else PAPER, markeredgecolor=row.colour if not
-              estimate.seeds_estimable else PAPER, markeredgewidth=0.9)  # fmt: skip
+    sure = estimate.seeds_estimable
+    axes.plot(
+        [estimate.value],
+        [line],
+        marker="D" if row.summary else "o",
+        markersize=5.6 if row.summary else 4.2,
+        color=row.colour if sure else PAPER,
+        markeredgecolor=PAPER if sure else row.colour,
+        markeredgewidth=0.6 if sure else 1.1,
+    )
 
 
 def _bounds(both: Both, scale: Scale) -> tuple[float, float]:
@@ -301,8 +314,14 @@ def _cell(axes: Any, column: int, row: int, share: float) -> None:
     from matplotlib.patches import Rectangle
 
     axes.add_patch(
-        Rectangle((column + 0.03, row + 0.05), 0.94, 0.9, facecolor=GAIN if share >= 0 else LOSS, linewidth=0,
-                  alpha=round(0.06 + 0.74 * abs(share), 3))  # fmt: skip
+        Rectangle(
+            (column + 0.03, row + 0.05),
+            0.94,
+            0.9,
+            facecolor=GAIN if share >= 0 else LOSS,
+            linewidth=0,
+            alpha=round(0.06 + 0.74 * abs(share), 3),
+        )
     )
 
 
@@ -320,7 +339,9 @@ def _only_bottom(axes: Any) -> None:
         spine.set_visible(side == "bottom")
         spine.set_color(LINE)
     axes.tick_params(axis="x", color=LINE, labelcolor=MUTED, length=3)
-    axes.xaxis.set_major_formatter(lambda value, _: number(value, 10).rstrip("0").rstrip(".").lstrip("+") or "0")
+    axes.xaxis.set_major_formatter(
+        lambda value, _: number(value, 10).rstrip("0").rstrip(".").lstrip("+") or "0"
+    )
     axes.locator_params(axis="x", nbins=5)
 
 

@@ -1,11 +1,12 @@
 """Tidy scores: one row per (run, language, item, metric) with its contribution (num, den) to the metric.
 
 Columns: condition (``none`` is the baseline; several intermediate tasks are joined by ``+``), target, group, seed
-(-1 where training used none), lang, item_id, cluster_id, hops, metric, num, den. Optional columns: main (the metric
+(-1 where there is none: a given checkpoint if it is the baseline, else one run of unknown seed), lang, item_id, cluster_id, hops, metric, num, den. Optional columns: main (the metric
 that stands for the target), chance (of the metric, 0 to 1), checkpoint (digest or name of the evaluated weights),
-parent (the intermediate checkpoint that it was trained from). Further columns are ignored.
+parent (the intermediate checkpoint that it was trained from), phase (``target`` after training on the target). Further columns are ignored.
 """
 
+from collections import defaultdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +27,8 @@ GROUPS = (CLASSIFICATION, MULTI_HOP_CLASSIFICATION, STRUCTURED, SINGLE_HOP_QA, M
 
 TEXT = ("condition", "target", "group", "lang", "item_id", "cluster_id", "metric")
 NUMBERS = ("seed", "hops", "num", "den")
-OPTIONAL_TEXT = ("checkpoint", "parent")
+OPTIONAL_TEXT = ("checkpoint", "parent", "phase")
+NO_SEED = -1
 KEY = ("target", "metric", "condition", "seed", "lang", "item_id")
 ROUNDING = 1e-6
 
@@ -45,7 +47,9 @@ def load(path: Path) -> pd.DataFrame:
 
         return read_scores(path)
     if not path.exists():
-        raise UsageError(f"{path}: no such file or directory; give a store, a .csv or a .parquet file of scores.")
+        raise UsageError(
+            f"{path}: no such file or directory; give a store, a .csv or a .parquet file of scores."
+        )
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
@@ -54,7 +58,9 @@ def load(path: Path) -> pd.DataFrame:
             return pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as scores ({' '.join(str(error).split())}).") from error
-    raise UsageError(f"{path}: ends in {path.suffix or 'nothing'!r}; give a store, a .csv or a .parquet file.")
+    raise UsageError(
+        f"{path}: ends in {path.suffix or 'nothing'!r}; give a store, a .csv or a .parquet file."
+    )
 
 
 def check(frame: pd.DataFrame, *, incomplete: Incomplete = "refuse") -> pd.DataFrame:
@@ -117,7 +123,9 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     missing = [name for name in (*TEXT, *NUMBERS) if name not in frame.columns]
     if missing:
-        raise DataError(f"the scores lack the column {missing[0]!r}; needed are {', '.join((*TEXT, *NUMBERS))}.")
+        raise DataError(
+            f"the scores lack the column {missing[0]!r}; needed are {', '.join((*TEXT, *NUMBERS))}."
+        )
     if frame.empty:
         raise DataError("the scores have no rows; evaluate at least the baseline and one condition.")
     # Categories sort and group by number: a study has a dozen names and millions of rows.
@@ -181,13 +189,15 @@ def _check_values(frame: pd.DataFrame) -> None:
 def _check_keys(frame: pd.DataFrame) -> None:
     key = list(KEY)
     if (again := frame.duplicated(key)).any():
-        raise DataError(f"{_cell(frame, again)}: occurs more than once; keep one result per run, item and metric.")
+        raise DataError(
+            f"{_cell(frame, again)}: occurs more than once; keep one result per run, item and metric."
+        )
     items = frame[["target", "lang", "item_id", "cluster_id"]].drop_duplicates()
     if (again := items.duplicated(["target", "lang", "item_id"])).any():
         row = items[again].iloc[0]
         raise DataError(
-            f"target {row['target']!r}, language {row['lang']!r}, item {row['item_id']!r}: belongs to several clusters; "
-            "give an item the same cluster_id in every run."
+            f"target {row['target']!r}, language {row['lang']!r}, item {row['item_id']!r}: belongs to "
+            "several clusters; give an item the same cluster_id in every run."
         )
 
 
@@ -208,47 +218,61 @@ def _check_items(frame: pd.DataFrame) -> None:
     if (few := clusters < 2).any():
         target, lang = clusters[few].index[0]
         raise DataError(
-            f"target {target!r}, language {lang!r}: has only one item cluster, so its variance cannot be estimated; "
-            "give items that are resampled together, and only those, one cluster_id."
+            f"target {target!r}, language {lang!r}: has only one item cluster, so its variance cannot be "
+            "estimated; give items that are resampled together, and only those, one cluster_id."
         )
     cell, run = ["target", "metric", "lang"], ["condition", "seed"]
-    sizes = frame.groupby([*cell, *run], observed=True).size()
-    expected = frame.groupby(cell, observed=True)["item_id"].nunique()
-    short = sizes[sizes.to_numpy() < expected.reindex(sizes.index.droplevel(run)).to_numpy()]
+    sizes = frame.groupby([*cell, *run], observed=True)["item_id"].size().reset_index(name="own")
+    expected = frame.groupby(cell, observed=True)["item_id"].nunique().reset_index(name="expected")
+    both = sizes.merge(expected, on=cell)
+    short = both[both["own"] < both["expected"]]
     if short.empty:
         return
-    target, metric, lang, condition, seed = short.index[0]
+    target, metric, lang, condition, seed = short[[*cell, *run]].iloc[0]
     rows = frame[(frame["target"] == target) & (frame["metric"] == metric) & (frame["lang"] == lang)]
     own = rows.loc[(rows["condition"] == condition) & (rows["seed"] == seed), "item_id"]
     lacking = rows.loc[~rows["item_id"].isin(own), "item_id"].iloc[0]
     raise DataError(
-        f"target {target!r}, language {lang!r}, metric {metric!r}: the run of condition {condition!r} seed {seed} lacks item "
-        f"{lacking!r}, which other runs have; evaluate all runs on the same items."
+        f"target {target!r}, language {lang!r}, metric {metric!r}: the run of condition {condition!r} seed "
+        f"{seed} lacks item {lacking!r}, which other runs have; evaluate all runs on the same items."
     )
 
 
 def _check_grid(frame: pd.DataFrame, *, whole: bool) -> None:
-    """Every run has all languages of its target, every target has the baseline and, if ``whole``, all conditions and
-    seeds that other targets have (a target that only has untrained runs is left out of that comparison)."""
+    """Every run has all languages of its target, and every target has the baseline.
+
+    If ``whole``, a target also has all conditions and seeds that other targets have, unless it has the
+    condition without training (seed -1).
+    """
     rows = frame.loc[frame["main"]]
-    if (empty := rows.groupby(["target", "condition", "seed", "lang"], observed=True)["den"].sum() == 0).any():
+    if (
+        empty := rows.groupby(["target", "condition", "seed", "lang"], observed=True)["den"].sum() == 0
+    ).any():
         target, condition, seed, lang = empty[empty].index[0]
         raise DataError(
-            f"target {target!r}, condition {condition!r}, seed {seed}, language {lang!r}: den sums to 0; no item was scored."
+            f"target {target!r}, condition {condition!r}, seed {seed}, language {lang!r}: den sums to 0; no "
+            "item was scored."
         )
     cells = rows[["target", "condition", "seed", "lang"]].drop_duplicates()
-    languages = {target: set(group["lang"]) for target, group in cells.groupby("target", observed=True)}
-    runs = {target: set(zip(group["condition"], group["seed"], strict=True)) for target, group in cells.groupby("target", observed=True)}
-    for (target, condition, seed), group in cells.groupby(["target", "condition", "seed"], observed=True):
-        if lacking := sorted(languages[target] - set(group["lang"])):
+    names = (cells[name].astype(str) for name in ("target", "condition", "lang"))
+    listed = zip(*names, cells["seed"].tolist(), strict=True)
+    languages: defaultdict[str, set[str]] = defaultdict(set)
+    spoken: defaultdict[tuple[str, str, int], set[str]] = defaultdict(set)
+    runs: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
+    for target, condition, lang, seed in listed:
+        languages[target].add(lang)
+        spoken[target, condition, seed].add(lang)
+        runs[target].add((condition, seed))
+    for (target, condition, seed), own_languages in sorted(spoken.items()):
+        if lacking := sorted(languages[target] - own_languages):
             raise DataError(
-                f"target {target!r}, condition {condition!r}, seed {seed}: language {lacking[0]!r} is missing; "
-                "evaluate it, or drop incomplete runs."
+                f"target {target!r}, condition {condition!r}, seed {seed}: language {lacking[0]!r} is "
+                "missing; evaluate it, or drop incomplete runs."
             )
-        if (condition, -1) in runs[target] and seed != -1:
+        if (condition, NO_SEED) in runs[target] and seed != NO_SEED:
             raise DataError(
-                f"target {target!r}, condition {condition!r}: has runs with seed -1 (no training) and with seed {seed}; "
-                "give every trained run a seed of 0 or more."
+                f"target {target!r}, condition {condition!r}: has runs with seed -1 (no training) and with "
+                f"seed {seed}; give every trained run a seed of 0 or more."
             )
     conditions = sorted({condition for pairs in runs.values() for condition, _ in pairs})
     for target in sorted(runs):
@@ -256,12 +280,15 @@ def _check_grid(frame: pd.DataFrame, *, whole: bool) -> None:
             raise DataError(f"target {target!r}: has no baseline (condition {BASELINE!r}); evaluate it.")
         for condition in conditions if whole else ():
             own = {seed for name, seed in runs[target] if name == condition}
-            trained = {seed for pairs in runs.values() for name, seed in pairs if name == condition and seed >= 0}
-            lacking = sorted(trained - own) if own != {-1} else []
-            if not own or lacking:
-                where = f"condition {condition!r}" + (f" seed {lacking[0]}" if own else "")
+            trained = {
+                seed for pairs in runs.values() for name, seed in pairs if name == condition and seed >= 0
+            }
+            absent = sorted(trained - own) if own != {NO_SEED} else []
+            if not own or absent:
+                where = f"condition {condition!r}" + (f" seed {absent[0]}" if own else "")
                 raise DataError(
-                    f"target {target!r}: {where} is missing, but other targets have it; run it, or drop incomplete runs."
+                    f"target {target!r}: {where} is missing, but other targets have it; run it, or drop "
+                    "incomplete runs."
                 )
 
 
@@ -269,18 +296,20 @@ def _check_checkpoints(frame: pd.DataFrame) -> None:
     """Two seeds that are one checkpoint are one run, not two."""
     if "checkpoint" not in frame.columns:
         return
-    runs = frame.loc[frame["checkpoint"] != "", ["target", "condition", "seed", "checkpoint"]].drop_duplicates()
+    runs = frame.loc[
+        frame["checkpoint"] != "", ["target", "condition", "seed", "checkpoint"]
+    ].drop_duplicates()
     if (again := runs.duplicated(["target", "condition", "seed"])).any():
         row = runs[again].iloc[0]
         raise DataError(
-            f"target {row['target']!r}, condition {row['condition']!r}, seed {row['seed']}: comes from several checkpoints; "
-            "give each run its own seed."
+            f"target {row['target']!r}, condition {row['condition']!r}, seed {row['seed']}: comes from "
+            "several checkpoints; give each run its own seed."
         )
     if (again := runs.duplicated(["target", "checkpoint"])).any():
         row = runs[again].iloc[0]
         raise DataError(
-            f"target {row['target']!r}, condition {row['condition']!r}, seed {row['seed']}: the same checkpoint "
-            f"({row['checkpoint']}) already counts as another run; keep one of them."
+            f"target {row['target']!r}, condition {row['condition']!r}, seed {row['seed']}: the same "
+            f"checkpoint ({row['checkpoint']}) already counts as another run; keep one of them."
         )
 
 
@@ -288,6 +317,6 @@ def _cell(frame: pd.DataFrame, where: "pd.Series[bool] | NDArray[np.bool_]") -> 
     """The first marked row, in words."""
     row = frame.loc[np.asarray(where)].iloc[0]
     return (
-        f"target {row['target']!r}, condition {row['condition']!r}, seed {row['seed']}, language {row['lang']!r}, "
-        f"item {row['item_id']!r}"
+        f"target {row['target']!r}, condition {row['condition']!r}, seed {row['seed']}, language "
+        f"{row['lang']!r}, item {row['item_id']!r}"
     )

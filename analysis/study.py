@@ -14,10 +14,19 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from analysis import variance
 from analysis.scores import BASELINE, main_rows
-from analysis.variance import DETERMINISTIC_SEED, SCALES, Block, Estimate, Method, Scale, Term
-from analysis.variance import estimate as estimate_terms
-from analysis.variance import make_block, strata_of
+from analysis.variance import (
+    DETERMINISTIC_SEED,
+    SCALES,
+    Block,
+    Estimate,
+    Method,
+    Scale,
+    Term,
+    make_block,
+    strata_of,
+)
 
 Cell = tuple[str, str, str]
 """Condition, target, language."""
@@ -75,7 +84,7 @@ class Study:
     def estimate(self, weights: Weights, scale: Scale) -> Estimate:
         """The weighted sum of transformed scores, with its two-way variance."""
         terms = [Term(weight, self.blocks[cell]) for cell, weight in sorted(weights.items())]
-        return estimate_terms(terms, scale, self.strata, self.method)
+        return variance.estimate(terms, scale, self.strata, self.method)
 
     def both(self, weights: Weights) -> Both:
         """The weighted sum on both scales."""
@@ -88,7 +97,9 @@ class Study:
     def in_group(self, group: str) -> tuple[str, ...]:
         """Targets of a group that are evaluated in some language other than that of training."""
         return tuple(
-            name for name, target in self.targets.items() if target.group == group and self.transfer_languages(name)
+            name
+            for name, target in self.targets.items()
+            if target.group == group and self.transfer_languages(name)
         )
 
     def conditions_of(self, targets: Iterable[str]) -> tuple[str, ...]:
@@ -114,9 +125,9 @@ def build(frame: pd.DataFrame, *, source: str = "en", method: Method | None = No
                 seeds, row = np.unique(runs["seed"].to_numpy(), return_inverse=True)
                 place = row * clusters.size + runs["column"].to_numpy()
                 num, den = (
-                    np.bincount(place, weights=runs[value].to_numpy(), minlength=seeds.size * clusters.size).reshape(
-                        seeds.size, clusters.size
-                    )
+                    np.bincount(
+                        place, weights=runs[value].to_numpy(), minlength=seeds.size * clusters.size
+                    ).reshape(seeds.size, clusters.size)
                     for value in ("num", "den")
                 )
                 blocks[str(condition), target, str(lang)] = make_block(
@@ -168,7 +179,9 @@ def _populations(rows: pd.DataFrame) -> tuple[dict[tuple[str, str], int], tuple[
             number = len(set(numbers.values()))
             numbers.update({(condition, target): number for target in component})
         if knows_parent and condition != BASELINE:
-            trained = part[part["parent"] != ""].groupby(["target", "parent"], observed=True)["seed"].nunique()
+            trained = (
+                part[part["parent"] != ""].groupby(["target", "parent"], observed=True)["seed"].nunique()
+            )
             if (trained > 1).any():
                 one_parent.append(condition)
     return numbers, tuple(one_parent)

@@ -25,7 +25,6 @@ from xeval.errors import UsageError
 
 Scale = Literal["points", "logit"]
 SCALES: tuple[Scale, ...] = ("points", "logit")
-DETERMINISTIC_SEED = -1
 UNCLIPPED_FLOOR = 0.3
 
 Floats = NDArray[np.float64]
@@ -37,12 +36,13 @@ class Block:
     """All runs of one (condition, target, language).
 
     Attributes:
-        seeds: the S runs' seeds; ``(-1,)`` is one deterministic run.
+        seeds: the S runs' seeds.
         scores: (S,) metric of each run, 0 to 1.
         influence: (S, N) what each cluster adds to its run's score; every row sums to zero.
         clusters: (N,) numbers of the clusters, unique over the whole study where clusters are shared.
         denominator: mean over runs of sum(den).
         population: blocks with one population number share their runs: equal seed, equal random draw.
+        deterministic: the one run is a given checkpoint, not a draw: it has no seed variance.
     """
 
     seeds: tuple[int, ...]
@@ -51,10 +51,7 @@ class Block:
     clusters: Integers
     denominator: float
     population: int
-
-    @property
-    def deterministic(self) -> bool:
-        return self.seeds == (DETERMINISTIC_SEED,)
+    deterministic: bool = False
 
     @property
     def score(self) -> float:
@@ -62,12 +59,19 @@ class Block:
         return float(self.scores.mean())
 
 
-def make_block(num: Floats, den: Floats, clusters: Integers, seeds: Sequence[int], population: int) -> Block:
+def make_block(
+    num: Floats,
+    den: Floats,
+    clusters: Integers,
+    seeds: Sequence[int],
+    population: int,
+    deterministic: bool = False,
+) -> Block:
     """A block from per-cluster sums: ``num`` and ``den`` are (S, N)."""
     totals = den.sum(axis=1)
     scores = num.sum(axis=1) / totals
     influence = (num - scores[:, None] * den) / totals[:, None]
-    return Block(tuple(seeds), scores, influence, clusters, float(totals.mean()), population)
+    return Block(tuple(seeds), scores, influence, clusters, float(totals.mean()), population, deterministic)
 
 
 def transform(score: float, denominator: float, scale: Scale) -> tuple[float, float]:
@@ -100,7 +104,9 @@ class Method:
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1.0:
-            raise UsageError(f"confidence is {self.confidence}; give a number from 0.5 to below 1, such as 0.95.")
+            raise UsageError(
+                f"confidence is {self.confidence}; give a number from 0.5 to below 1, such as 0.95."
+            )
 
 
 @dataclass(frozen=True)
@@ -229,7 +235,9 @@ def estimate(terms: Iterable[Term], scale: Scale, strata: Integers, method: Meth
             population = populations.setdefault(number, _Population(clusters.size))
             factor = 1.0 / np.sqrt(runs * (runs - 1.0))
             scores = term.weight * slope * factor * (block.scores - block.scores.mean())
-            population.add(block.seeds, scores, gradient * factor * (block.influence - mean_influence), columns)
+            population.add(
+                block.seeds, scores, gradient * factor * (block.influence - mean_influence), columns
+            )
 
     sizes = np.bincount(strata[clusters])
     inhabited = sizes > 0

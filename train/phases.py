@@ -25,14 +25,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from train.recipes import Hyperparameters, Phase
+from train.intermediates import data_digest, has_dev, load_examples
+from train.recipes import Hyperparameters, Phase, mixture_weights, total_steps
 from xeval.checkpoints import PARTIAL_SUFFIX, TOKENIZER_FILES, Checkpoint, Lineage, TrainingData
 from xeval.digests import text_digest, value_digest
 from xeval.encoder.batches import Sequences
 from xeval.encoder.loop import Loop
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import CheckpointError, DataError, UsageError, XevalError
-from xeval.examples import Example, TaggedSentence, TextPair
+from xeval.examples import Example
 from xeval.tasks.base import IGNORED_LABEL, Encoded, Group, Settings, Task, TrainingSet
 
 PHASE_VERSION = 1
@@ -149,63 +150,11 @@ def train_phase(
 # --- data --------------------------------------------------------------------------------------------------
 
 
-def data_digest(training_set: TrainingSet, root: Path | None) -> str:
-    """Digest of a set's training and dev data as they are on this disk."""
-    splits = ["train", "dev"] if has_dev(training_set, root) else ["train"]
-    return value_digest({split: training_set.source.digest(root, "en", split) for split in splits})
-
-
-def has_dev(training_set: TrainingSet, root: Path | None) -> bool:
-    """Whether there are English dev data; a source says that it has no files by a :class:`DataError`."""
-    try:
-        training_set.source.files(root, "en", "dev")
-    except DataError:
-        return False
-    return True
-
-
-def load_examples(
-    training_set: TrainingSet, root: Path | None, split: str, size: int | None = None
-) -> list[Example]:
-    """English examples; the first ``size`` of an order that depends on their ids alone, so that cuts nest.
-
-    Raises:
-        DataError: there are none, or one carries a label that the set does not declare.
-    """
-    examples: list[Example] = list(training_set.source.load(root, "en", split))
-    if not examples:
-        raise DataError(f"{training_set.name}: the {split} data hold no example.")
-    known = set(training_set.labels)
-    for example in examples:
-        labels = {TextPair: _label, TaggedSentence: _tags}.get(type(example), _none)(example)
-        if unknown := next((label for label in labels if label not in known), None):
-            raise DataError(
-                f"{training_set.name}, {split}, {example.item_id}: label {unknown!r} is none of "
-                f"{', '.join(training_set.labels)}; mend the data or the declaration of the set."
-            )
-    if size is None or size >= len(examples):
-        return examples
-    kept = sorted(range(len(examples)), key=lambda row: text_digest(examples[row].item_id))[:size]
-    return [examples[row] for row in sorted(kept)]
-
-
-def _label(example: Any) -> tuple[str, ...]:
-    return (example.label,)
-
-
-def _tags(example: Any) -> tuple[str, ...]:
-    return tuple(example.tags)
-
-
-def _none(_: Any) -> tuple[str, ...]:
-    return ()
-
-
 @dataclass(frozen=True)
 class Rows:
     """Training rows of one set: ``rows[i]`` are the sequences that row ``i`` puts side by side.
 
-    ``targets`` holds for each keyword of the model's forward one number, or one list of a number a token, a row.
+    ``targets`` holds for each keyword of the model's forward one number, or one list over tokens, a row.
     """
 
     sequences: Sequences
@@ -263,8 +212,8 @@ def _padded(values: list[Any], width: int) -> NDArray[np.int64]:
 class BatchOrder:
     """The endless sequence of batches of a set; batch ``i`` depends on ``i`` and ``seed`` alone.
 
-    Every epoch is a new permutation. With ``by_length`` each run of 50 batches is sorted by length before it is
-    cut into batches, and the batches are shuffled: less padding, the same rows per epoch.
+    Every epoch is a new permutation. With ``by_length`` each run of 50 batches is sorted by length before it
+    is cut into batches, and the batches are shuffled: less padding, the same rows per epoch.
     """
 
     def __init__(self, lengths: NDArray[np.int64], batch_size: int, by_length: bool, seed: int) -> None:
@@ -298,24 +247,10 @@ def stream_seed(*parts: str | int) -> int:
     return int(text_digest(*map(str, parts))[:12], 16)
 
 
-def total_steps(hyper: Hyperparameters, rows: Sequence[int]) -> int:
-    """Steps of a phase: epochs over every set, of which ``mixture_cap`` rows count where sets are mixed."""
-    if hyper.max_steps is not None:
-        return hyper.max_steps
-    per_step = hyper.batch_size * hyper.accumulation
-    return sum(max(1, math.ceil(hyper.epochs * size / per_step)) for size in _weights(hyper, rows))
-
-
 def mixture(hyper: Hyperparameters, rows: Sequence[int], steps: int, seed: int) -> NDArray[np.int64]:
     """Which set every step draws from: proportional to the sets' rows, up to ``mixture_cap`` (jiant)."""
-    weights = np.asarray(_weights(hyper, rows), np.float64)
+    weights = np.asarray(mixture_weights(hyper, rows), np.float64)
     return np.random.default_rng(seed).choice(len(weights), size=steps, p=weights / weights.sum())
-
-
-def _weights(hyper: Hyperparameters, rows: Sequence[int]) -> list[int]:
-    if hyper.mixture_cap is None or len(rows) == 1:
-        return list(rows)
-    return [min(size, hyper.mixture_cap) for size in rows]
 
 
 def rate_factor(step: int, steps: int, warmup: int) -> float:
@@ -414,13 +349,15 @@ class _Run:
         save_seconds: float,
     ) -> None:
         from accelerate import Accelerator
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()
         bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
         self.accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
         if self.accelerator.num_processes > 1:
             raise UsageError(
-                "a phase trains in one process; instead of `accelerate launch` start several processes on the "
-                "same study, each with a GPU of its own: they share out the phases."
+                "a phase trains in one process; instead of `accelerate launch` start several processes on "
+                "the same study, each with a GPU of its own: they share out the phases."
             )
         self.device = self.accelerator.device
         self.job, self.directory, self.save_seconds = job, directory, save_seconds

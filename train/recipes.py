@@ -1,11 +1,12 @@
 """Every hyper-parameter of a phase, and the named recipes. Sources of the values stand beside them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from xeval.errors import UsageError
 from xeval.tasks.base import TrainingSet
@@ -42,14 +43,20 @@ class Hyperparameters(BaseModel):
         default=None, description="evaluations without a new best before stopping"
     )
 
-    @model_validator(mode="after")
-    def _patience_keeps_best(self) -> "Hyperparameters":
-        if self.patience is not None and self.keep == "last":
-            raise ValueError("patience needs keep = 'best'")
-        return self
+
+def total_steps(hyper: Hyperparameters, rows: Sequence[int]) -> int:
+    """Steps of a phase on sets of so many rows: ``epochs`` over every set, or ``max_steps``."""
+    if hyper.max_steps is not None:
+        return hyper.max_steps
+    per_step = hyper.batch_size * hyper.accumulation
+    return sum(max(1, math.ceil(hyper.epochs * size / per_step)) for size in mixture_weights(hyper, rows))
 
 
-CHANGEABLE = tuple(Hyperparameters.model_fields)
+def mixture_weights(hyper: Hyperparameters, rows: Sequence[int]) -> list[int]:
+    """How many rows of every set count: all, or ``mixture_cap`` at most where several sets are mixed."""
+    if hyper.mixture_cap is None or len(rows) == 1:
+        return list(rows)
+    return [min(size, hyper.mixture_cap) for size in rows]
 
 
 @dataclass(frozen=True)
@@ -77,8 +84,10 @@ class Recipe:
                 values |= self.by_training_set.get(training_set.name, {})
         try:
             return Hyperparameters.model_validate(values | dict(changes or {}))
-        except ValueError as error:
-            raise UsageError(f"recipe {self.name}, {phase} phase: {error}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise UsageError(f"recipe {self.name!r}, {phase} phase: {where}: {first['msg']}.") from error
 
 
 RECIPES = {

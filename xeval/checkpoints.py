@@ -103,7 +103,9 @@ class Checkpoint:
         try:
             return Lineage.model_validate_json(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, ValidationError) as error:
-            first = error.errors()[0] if isinstance(error, ValidationError) else {"msg": str(error), "loc": ()}
+            first = (
+                error.errors()[0] if isinstance(error, ValidationError) else {"msg": str(error), "loc": ()}
+            )
             where = ".".join(str(part) for part in first["loc"])
             raise CheckpointError(
                 f"{path}: not a valid lineage card ({where + ': ' if where else ''}{first['msg']}); "
@@ -197,8 +199,10 @@ class Checkpoint:
                 f"{self.path}: the tokenizer cannot be loaded ({_one_line(error)})."
             ) from error
         if not tokenizer.is_fast:
-            raise CheckpointError(f"{self.path}: needs a fast tokenizer (tokenizer.json); convert and save it.")
-        return tokenizer  # type: ignore[no-any-return]
+            raise CheckpointError(
+                f"{self.path}: needs a fast tokenizer (tokenizer.json); convert and save it."
+            )
+        return tokenizer
 
     def load(self, auto_class: str, dtype: "torch.dtype | None" = None) -> "PreTrainedModel":
         """Load through ``transformers.<auto_class>``; weights that the head needs and lacks are an error.
@@ -211,6 +215,7 @@ class Checkpoint:
         import transformers
 
         _ = self.weight_files
+        transformers.utils.logging.disable_progress_bar()  # a bar per checkpoint drowns the run's own
         try:
             model, report = getattr(transformers, auto_class).from_pretrained(
                 self.path,
@@ -227,7 +232,7 @@ class Checkpoint:
                 f"{self.path}: {len(missing)} weights are missing for {auto_class} (first: {missing[0]}); "
                 "the checkpoint has no such head."
             )
-        return model.eval()  # type: ignore[no-any-return]
+        return model.eval()
 
 
 def discover(root: Path) -> Iterator[Checkpoint]:
@@ -277,7 +282,9 @@ def _check_whole(file: Path) -> None:
         extents = [value["data_offsets"][1] for key, value in header.items() if key != "__metadata__"]
         expected = 8 + header_length + max(extents, default=0)
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{file}: not a whole safetensors file ({error}); copy or save it again.") from error
+        raise CheckpointError(
+            f"{file}: not a whole safetensors file ({error}); copy or save it again."
+        ) from error
     if size != expected:
         raise CheckpointError(
             f"{file}: has {size:,} bytes, its header promises {expected:,}; the copy or save broke off."

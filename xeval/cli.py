@@ -160,8 +160,10 @@ def plan(
             )
         )
     _print_problems(planned.problems)
-    _say(f"{len(rows)} units of {len(chosen)} tasks: {planned.count('done')} stored, "
-         f"{planned.count('copy')} to copy, {planned.count('todo')} to compute")
+    _say(
+        f"{len(rows)} units of {len(chosen)} tasks: {planned.count('done')} stored, "
+        f"{planned.count('copy')} to copy, {planned.count('todo')} to compute"
+    )
 
 
 @app.command(rich_help_panel=LOOK)
@@ -220,7 +222,9 @@ def list_checkpoints(root: Checkpoints, as_json: Json = False) -> None:
             lineage = checkpoint.lineage
             row |= {"head": checkpoint.architecture, "digest": checkpoint.digest}
             if lineage is not None:
-                row |= lineage.model_dump(mode="json", include={"phase", "condition", "target", "seed", "base"})
+                row |= lineage.model_dump(
+                    mode="json", include={"phase", "condition", "target", "seed", "base"}
+                )
         except XevalError as error:
             row["problem"] = str(error)
         rows.append(row)
@@ -296,7 +300,8 @@ def list_tasks(tasks_from: TasksFrom = None, as_json: Json = False) -> None:
         display.print_json(rows)
         return
     cells = [
-        [" ".join(v) if isinstance(v, list) else "" if v is None else str(v) for v in row.values()] for row in rows
+        [" ".join(v) if isinstance(v, list) else "" if v is None else str(v) for v in row.values()]
+        for row in rows
     ]
     display.console().print(display.table(None, tuple(rows[0]), cells))
 
@@ -485,10 +490,15 @@ def _escape(text: str) -> str:
 def _print_problems(problems: Any) -> None:
     for problem in problems:
         if problem.fatal:
-            _warn(problem.reason if problem.subject in problem.reason else f"{problem.subject}: {problem.reason}")
+            _warn(
+                problem.reason
+                if problem.subject in problem.reason
+                else f"{problem.subject}: {problem.reason}"
+            )
     skipped = [problem for problem in problems if not problem.fatal]
     if skipped:
-        _say(f"{len(skipped)} units left out because their data are not there (name the tasks to see why)")
+        names = ", ".join(problem.subject for problem in skipped)
+        _say(f"data are missing for some or all languages of {names} (name the tasks to see why)")
 
 
 if __name__ == "__main__":

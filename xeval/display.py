@@ -35,7 +35,9 @@ def print_json(value: Any) -> None:
 
 def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]], right: int = 99) -> Table:
     """A rich table; columns from number ``right`` on are aligned to the right."""
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    made = Table(
+        title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+    )
     for number, name in enumerate(columns):
         made.add_column(name, justify="right" if number >= right else "left", overflow="fold")
     for row in rows:
@@ -115,7 +117,9 @@ class Steps:
             return
         elapsed = time.monotonic() - self._begun
         left = elapsed * (self._total - self._done) / self._done if self._done else float("nan")
-        suffix = f"  [{self._done / self._total:.0%}, {duration(left)} left]" if self._done and self._total else ""
+        suffix = (
+            f"  [{self._done / self._total:.0%}, {duration(left)} left]" if self._done and self._total else ""
+        )
         self._console.print(text + suffix, markup=False)
 
 

@@ -180,14 +180,20 @@ def plan(
     _, dtype = options.resolve()
     finished = store.finished(options.limit)
     digests: dict[tuple[str, str], str] = {}
-    missing: dict[str, str] = {}
+    problems: list[Problem] = []
     for task in tasks:
+        missing: dict[str, str] = {}
         for language in _languages_of(task, languages):
             try:
                 digests[task.name, language] = task.source.digest(options.data, language, task.split)
             except DataError as error:
-                missing[f"{task.name} · {language}"] = str(error)
-    problems = [Problem(subject, reason, fatal=named) for subject, reason in missing.items()]
+                missing[language] = str(error)
+        if missing:
+            first = next(iter(missing.values()))
+            more = (
+                f" (and {len(missing) - 1} more languages: {' '.join(missing)})" if len(missing) > 1 else ""
+            )
+            problems.append(Problem(task.name, first + more, fatal=named))
     units: list[Unit] = []
     used: set[str] = set()
     reasons: dict[str, dict[str, str]] = {}
@@ -355,7 +361,9 @@ class _Shared:
 class _Evaluator:
     """One checkpoint, loaded when the first unit needs it and freed at the end."""
 
-    def __init__(self, checkpoint: Checkpoint, options: RunOptions, shared: _Shared, watcher: Watcher) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, options: RunOptions, shared: _Shared, watcher: Watcher
+    ) -> None:
         self.checkpoint, self.options, self.shared, self.watcher = checkpoint, options, shared, watcher
         self._models: dict[tuple[str, int | None], Any] = {}
         self._known: dict[str, dict[bytes, dict[str, Any]]] = {}
@@ -500,7 +508,6 @@ def _by_checkpoint(units: Sequence[Unit]) -> Iterator[list[Unit]]:
 def _ratio(rows: Mapping[str, list[Any]], metric: str) -> float:
     total = sum(rows[f"{metric}.den"])
     return float(sum(rows[f"{metric}.num"]) / total) if total else float("nan")
-
 
 
 class StepWatcher:

@@ -142,9 +142,7 @@ class Store:
         import pyarrow.parquet as pq
 
         table = pa.table(rows).replace_schema_metadata({METADATA_KEY: record.model_dump_json().encode()})
-        path = self.unit_path(
-            record.task, record.language, record.fingerprint, record.identity, record.limit
-        )
+        path = self.unit_path(record.task, record.language, record.fingerprint, record.identity, record.limit)
         temporary = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -168,7 +166,9 @@ class Store:
     def records(self, limit: int | None = None) -> tuple[list[tuple[Path, UnitRecord]], list[DamagedUnit]]:
         """The records of all readable units, and the files that are damaged."""
         if not self.root.is_dir():
-            raise StoreError(f"{self.root}: no such store; make one with `xeval run CHECKPOINTS --store DIR`.")
+            raise StoreError(
+                f"{self.root}: no such store; make one with `xeval run CHECKPOINTS --store DIR`."
+            )
         good, damaged = [], []
         for path in sorted(_unit_files(self.root / _folder(limit))):
             try:
@@ -226,7 +226,7 @@ def read_scores(root: Path, limit: int | None = None) -> "pd.DataFrame":
 def _tidy(path: Path, record: UnitRecord) -> "pd.DataFrame":
     import pandas as pd
 
-    rows = read_table(path).to_pandas()
+    rows: pd.DataFrame = read_table(path).to_pandas()
     lineage = record.lineage or {}
     parts = []
     for metric in record.metrics:

@@ -64,7 +64,9 @@ def render(summary: Summary, task: str = "") -> Table:
     """Checkpoints by tasks (mean over languages), or for one task by languages; percentages."""
     names = list(dict.fromkeys(unit.record.task for unit in summary.units))
     if task and task not in names:
-        raise UsageError(f"the store has no task {task!r}{did_you_mean(task, names)}; it has {', '.join(names)}.")
+        raise UsageError(
+            f"the store has no task {task!r}{did_you_mean(task, names)}; it has {', '.join(names)}."
+        )
     cells: dict[str, dict[str, list[UnitScore]]] = {}
     for unit in summary.units:
         if task in ("", unit.record.task):

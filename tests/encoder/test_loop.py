@@ -58,7 +58,8 @@ def test_results_come_back_in_order_and_duplicates_run_once() -> None:
 def test_marks_keep_equal_texts_apart() -> None:
     ids = [np.asarray([5, 6], np.int32)] * 2
     result = Loop(CPU, pad_id=1).run(
-        Sequences(ids, None, np.asarray([[1], [2]])), lambda batch: {"mark": batch.marks[:, 0]}  # type: ignore[index]
+        Sequences(ids, None, np.asarray([[1], [2]])),
+        lambda batch: {"mark": batch.marks[:, 0]},  # type: ignore[index]
     )
     assert result["mark"].tolist() == [1, 2]
 
@@ -77,7 +78,7 @@ def test_out_of_memory_halves_the_budget_and_loses_nothing() -> None:
 
 
 def test_one_sequence_too_long_for_memory_is_one_sentence() -> None:
-    def never(batch: Batch) -> dict[str, torch.Tensor]:
+    def never(_: Batch) -> dict[str, torch.Tensor]:
         raise torch.OutOfMemoryError("no memory left")
 
     with pytest.raises(XevalError, match="9 tokens"):
@@ -109,7 +110,9 @@ def test_scores_do_not_depend_on_the_batch_budget(tiny_encoder: Path) -> None:
     def embed(batch: Batch) -> dict[str, torch.Tensor]:
         return {"x": model(**batch.inputs()).last_hidden_state[:, 0]}
 
-    results = [Loop(CPU, pad_id=1, token_budget=budget).run(sequences, embed)["x"] for budget in (1, 40, 4000)]
+    results = [
+        Loop(CPU, pad_id=1, token_budget=budget).run(sequences, embed)["x"] for budget in (1, 40, 4000)
+    ]
     np.testing.assert_allclose(results[0], results[1], atol=2e-5)
     np.testing.assert_allclose(results[0], results[2], atol=2e-5)
 

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from xeval.encoder.tokens import TextEncoder, longest_first
 
-TEXTS = ["Anna works in Berlin.", "安娜在柏林工作。", "", "a " * 60, "  two  spaces\tand tab ", "Wo wohnt sie?"]
+TEXTS = [
+    "Anna works in Berlin.",
+    "安娜在柏林工作。",
+    "",
+    "a " * 60,
+    "  two  spaces\tand tab ",
+    "Wo wohnt sie?",
+]
 
 
 @pytest.mark.parametrize("max_length", [8, 12, 40, 512])

@@ -1,4 +1,4 @@
-"""Answer metrics. Golden values were computed once with evaluate-v1.1.py (SQuAD) and mlqa_evaluation_v1.py."""
+"""Answer metrics. Golden values come from SQuAD's evaluate-v1.1.py and MLQA's mlqa_evaluation_v1.py."""
 
 import unicodedata
 

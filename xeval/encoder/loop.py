@@ -80,11 +80,8 @@ class Loop:
         position[rows] = np.arange(len(rows))
         lengths = sequences.lengths
         results: Reduced = {}
-        if known:
-            rows_left = self._recall(results, known, keys, rows, stands_for)
-        else:
-            rows_left = rows
-        waiting = list(by_token_budget(lengths, rows_left, self.token_budget))[::-1]
+        left = self._recall(results, known, keys, rows, stands_for) if known else rows
+        waiting = list(by_token_budget(lengths, left, self.token_budget))[::-1]
         with torch.inference_mode():
             while waiting:
                 chosen = waiting.pop()

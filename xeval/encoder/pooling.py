@@ -31,7 +31,7 @@ def cut_at_layer(model: Any, layer: int) -> Any:
         raise UsageError(
             f"--layer {layer} is not supported for {type(model).__name__}: its stack of layers was not found."
         )
-    encoder.layer = stacks[0][:layer]
+    encoder.layer = encoder.layer[:layer]
     model.config.num_hidden_layers = layer
     return model
 

@@ -96,8 +96,12 @@ class TextEncoder:
         for piece, word in zip(ids, word_of, strict=True):
             if word is not None:
                 words[word].append(piece)
-        if self.unknown_id is None and not all(words):
-            raise CheckpointError("the tokenizer gives a word no piece and has no unknown token to stand for it.")
+        if all(words):
+            return [np.asarray(pieces, np.int32) for pieces in words]
+        if self.unknown_id is None:
+            raise CheckpointError(
+                "the tokenizer gives a word no piece and has no unknown token to stand for it."
+            )
         return [np.asarray(pieces or [self.unknown_id], np.int32) for pieces in words]
 
     def single(self, first: Ids, max_length: int) -> tuple[Ids, Ids]:

@@ -1,24 +1,9 @@
 """Where examples come from: files in the layouts in which data sets are published, or made by a generator."""
 
-from pathlib import Path
-from typing import Protocol
-
-from xeval.examples import Example
+from xeval.sources.base import Source
 from xeval.sources.catalogue import DjangoSource
 from xeval.sources.files import FileSource
 from xeval.sources.generated import GeneratedSource
+from xeval.sources.joined import JoinedSource
 
-__all__ = ["DjangoSource", "FileSource", "GeneratedSource", "Source"]
-
-
-class Source(Protocol):
-    """Examples by language and split; ``root`` is the data root, which only sources in files need."""
-
-    def files(self, root: Path | None, language: str, split: str) -> tuple[Path, ...]:
-        """The files that will be read; empty for generated data."""
-
-    def digest(self, root: Path | None, language: str, split: str) -> str:
-        """Changes whenever the examples can change."""
-
-    def load(self, root: Path | None, language: str, split: str) -> list[Example]:
-        """The examples."""
+__all__ = ["DjangoSource", "FileSource", "GeneratedSource", "JoinedSource", "Source"]

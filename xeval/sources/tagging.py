@@ -15,7 +15,7 @@ UPOS = (
 )
 NER_TYPES = ("PER", "LOC", "ORG")
 _ZERO_WIDTH_NON_JOINER = "\u200c"
-_TREEBANK_FILE = re.compile(r"([a-z]+)_([a-z0-9]+)-ud-")
+_TREEBANK_FILE = re.compile(r"([a-z]+_[a-z0-9]+)-ud-")
 
 
 @dataclass
@@ -151,9 +151,9 @@ def _tagged(path: Path, block: _Block, words: Sequence[str], tags: Sequence[str]
     if not words:
         raise DataError(f"{path}, line {block.line}: a sentence without words.")
     match = _TREEBANK_FILE.match(path.name)
-    treebank = (
-        match[2] if match and match[2] == "pud" else match[0].removesuffix("-ud-") if match else path.stem
-    )
+    treebank = match[1] if match else path.stem
+    if treebank.endswith("_pud"):
+        treebank = "pud"
     item = f"{treebank}:{block.sent_id}"
     if treebank == "pud":
         cluster = f"pud:{block.sent_id[:6]}"

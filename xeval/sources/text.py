@@ -56,7 +56,7 @@ def csv_rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str,
         try:
             yield from _csv_rows(path, reader, needed)
         except csv.Error as error:
-            raise DataError(f"{path}, line {reader.line_num}: {error}.") from None
+            raise DataError(f"{path}, line {reader.reader.line_num}: {error}.") from None
         except UnicodeDecodeError:
             raise _not_utf8(path) from None
 

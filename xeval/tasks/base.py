@@ -103,7 +103,9 @@ class Kind(ABC, Generic[ExampleT]):
     def head_problem(self, checkpoint: "Checkpoint", labels: tuple[str, ...]) -> str | None:
         """Why the checkpoint's head cannot do the task, as half a sentence; None when it can."""
         if not checkpoint.architecture.endswith(self.head_suffix):
-            return f"its head is {checkpoint.architecture or 'unnamed'}, {self.name} needs *{self.head_suffix}"
+            return (
+                f"its head is {checkpoint.architecture or 'unnamed'}, {self.name} needs *{self.head_suffix}"
+            )
         if not labels:
             return None
         try:

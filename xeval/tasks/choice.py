@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Choice(Kind[MultipleChoice]):
     name = "choice"
     auto_class = "AutoModelForMultipleChoice"
     head_suffix = "ForMultipleChoice"
-    defaults: Settings = {"max_length": 256}
+    defaults: ClassVar[Settings] = {"max_length": 256}
 
     def encode(self, examples: Sequence[MultipleChoice], encoder: TextEncoder, settings: Settings) -> Encoded:
         limit = int(settings["max_length"])
@@ -102,7 +102,9 @@ XCOPA = Task(
     group="classification",
     languages=tuple("et ht id it qu sw ta th tr vi zh".split()),
     metrics=("accuracy",),
-    source=FileSource(("xcopa/{lang}/{split}.{lang}.jsonl", "xcopa/data/{lang}/{split}.{lang}.jsonl"), read_xcopa),
+    source=FileSource(
+        ("xcopa/{lang}/{split}.{lang}.jsonl", "xcopa/data/{lang}/{split}.{lang}.jsonl"), read_xcopa
+    ),
     training="copa",
     chance=0.5,
     parallel=True,

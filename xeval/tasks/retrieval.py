@@ -1,7 +1,7 @@
 """Bitext retrieval: the English translation is the nearest neighbour of a foreign sentence."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Retrieval(Kind[Translation]):
     name = "retrieval"
     auto_class = "AutoModel"
     head_suffix = ""
-    defaults: Settings = {"max_length": 512, "layer": -1, "pooling": "mean"}
+    defaults: ClassVar[Settings] = {"max_length": 512, "layer": -1, "pooling": "mean"}
     remembers = True  # the English sides of the pairs repeat each other
 
     def encode(self, examples: Sequence[Translation], encoder: TextEncoder, settings: Settings) -> Encoded:
@@ -78,6 +78,7 @@ class Retrieval(Kind[Translation]):
     def targets(
         self, examples: Sequence[Translation], encoded: Encoded, labels: tuple[str, ...]
     ) -> dict[str, list[Any]]:
+        del examples, encoded, labels
         raise UsageError("retrieval has no target phase: it runs on the base or intermediate checkpoint.")
 
     def chance(self, examples: Sequence[Translation]) -> float | None:
@@ -91,7 +92,8 @@ class Retrieval(Kind[Translation]):
 RETRIEVAL = Retrieval()
 
 _TATOEBA_LANGUAGES = tuple(
-    "af ar bg bn de el es et eu fa fi fr he hi hu id it ja jv ka kk ko ml mr nl pt ru sw ta te th tl tr ur vi zh".split()
+    "af ar bg bn de el es et eu fa fi fr he hi hu id it ja jv ka kk ko ml mr nl pt ru sw ta te th tl tr ur vi "
+    "zh".split()
 )
 TATOEBA = Task(
     name="tatoeba",

@@ -6,8 +6,8 @@ the highest sum of logits wins, over all windows, with at most ``answer_length``
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,18 @@ from xeval.encoder.tokens import Ids, TextEncoder
 from xeval.errors import UsageError
 from xeval.examples import Question
 from xeval.metrics import qa_metrics
-from xeval.sources import FileSource
+from xeval.sources import FileSource, GeneratedSource, JoinedSource
 from xeval.sources.questions import read_squad, read_xquad
 from xeval.tasks.base import Encoded, Kind, Predictions, Settings, Task, TrainingSet
+from xeval.xhops import CHANCE as XHOPS_CHANCE
+from xeval.xhops import LANGUAGES as XHOPS_LANGUAGES
 
 if TYPE_CHECKING:
     import torch
 
     from xeval.encoder.loop import Batch, Reduced
+
+XHOPS_SIZE = 1000
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class SpanQA(Kind[Question]):
     name = "span_qa"
     auto_class = "AutoModelForQuestionAnswering"
     head_suffix = "ForQuestionAnswering"
-    defaults: Settings = {
+    defaults: ClassVar[Settings] = {
         "max_length": 384,
         "stride": 128,
         "question_length": 64,
@@ -113,13 +117,13 @@ class SpanQA(Kind[Question]):
             if np.isfinite(score) and (known is None or score > reduced["score"][known]):
                 best[owner] = row
         texts = []
-        for example, row in zip(examples, best, strict=True):
-            if row is None:
+        for example, winner in zip(examples, best, strict=True):
+            if winner is None:
                 texts.append("")
                 continue
-            window: ContextWindow = encoded.detail[row]
-            begin = window.offsets[reduced["start"][row] - window.shift, 0]
-            finish = window.offsets[reduced["end"][row] - window.shift, 1]
+            window: ContextWindow = encoded.detail[winner]
+            begin = window.offsets[reduced["start"][winner] - window.shift, 0]
+            finish = window.offsets[reduced["end"][winner] - window.shift, 1]
             texts.append(example.context[begin:finish].strip())
         metrics = {
             name: qa_metrics[name](texts, [tuple(a.text for a in e.answers) for e in examples], language)
@@ -203,4 +207,35 @@ XQUAD = Task(
     parallel=True,
     licence="CC BY-SA 4.0",
     citation="Artetxe et al. 2020, 2020.acl-main.421",
+)
+
+XHOPS_QUESTION_TRAINING = TrainingSet(
+    name="xhops-question",
+    kind=SPAN_QA,
+    source=JoinedSource(tuple(GeneratedSource("question", h, XHOPS_SIZE, family="work") for h in (1, 2))),
+    licence="generated",
+)
+XHOPS_LOOKUP_TRAINING = TrainingSet(
+    name="xhops-lookup",
+    kind=SPAN_QA,
+    source=GeneratedSource("question", 1, XHOPS_SIZE, family="dogs"),
+    licence="generated",
+)
+XHOPS_QUESTION_1 = Task(
+    name="xhops-question-1",
+    kind=SPAN_QA,
+    group="single-hop QA",
+    languages=XHOPS_LANGUAGES,
+    metrics=("em_mixed", "f1_mixed"),
+    source=GeneratedSource("question", 1, XHOPS_SIZE, family="work"),
+    training="xhops-question",
+    chance=XHOPS_CHANCE["question"],
+    parallel=True,
+    licence="generated",
+)
+XHOPS_QUESTION_2 = replace(
+    XHOPS_QUESTION_1,
+    name="xhops-question-2",
+    group="multi-hop QA",
+    source=GeneratedSource("question", 2, XHOPS_SIZE, family="work"),
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Window:
-    """Words ``first_word`` and following of a sentence; ``positions`` are their first pieces' token numbers."""
+    """Words from ``first_word`` on; ``positions`` are the token numbers of their first pieces."""
 
     first_word: int
     positions: tuple[int, ...]
@@ -35,7 +35,7 @@ class Tagging(Kind[TaggedSentence]):
     name = "tagging"
     auto_class = "AutoModelForTokenClassification"
     head_suffix = "ForTokenClassification"
-    defaults: Settings = {"max_length": 256, "label_piece": "first"}
+    defaults: ClassVar[Settings] = {"max_length": 256, "label_piece": "first"}
 
     def encode(self, examples: Sequence[TaggedSentence], encoder: TextEncoder, settings: Settings) -> Encoded:
         room = int(settings["max_length"]) - encoder.template.single_overhead
@@ -114,7 +114,11 @@ def window_words(lengths: Sequence[int], room: int) -> list[tuple[int, int]]:
 TAGGING = Tagging()
 
 _TREEBANKS = FileSource(
-    ("udpos/UD_*/{lang}_*-ud-{split}.conllu", "udpos/UD_*/{lang}_*-ud-{split}*.conllu", "UD_*/{lang}_*-ud-{split}.conllu"),
+    (
+        "udpos/UD_*/{lang}_*-ud-{split}.conllu",
+        "UD_*/{lang}_*-ud-{split}.conllu",
+        "udpos/UD_*/{lang}_*-ud-{split}.*.conllu",
+    ),
     read_conllu,
 )
 UDPOS_ENGLISH = TrainingSet(

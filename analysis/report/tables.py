@@ -1,0 +1,316 @@
+"""The report's tables as rows of text: the page, the Markdown file and the console print the same ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis import estimands as forms
+from analysis.analysis import MEAN, Analysis, Gain, Score
+from analysis.plots import interval, number
+from analysis.scores import (
+    BASELINE,
+    CLASSIFICATION,
+    GROUPS,
+    MULTI_HOP_CLASSIFICATION,
+    MULTI_HOP_QA,
+    RETRIEVAL,
+    SINGLE_HOP_QA,
+)
+from analysis.study import Both
+from analysis.verdict import within
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table; the first ``labels`` columns are text, the others numbers. ``strong`` rows are set bold."""
+
+    title: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    labels: int = 1
+    strong: frozenset[int] = frozenset()
+
+
+def summary(analysis: Analysis) -> Table:
+    """Table 1: group gains and contrasts, averaged over the single intermediate tasks."""
+    verdict = analysis.verdict
+    rows: list[tuple[str, ...]] = []
+    for gain in analysis.groups:
+        if gain.condition == MEAN:
+            targets = len(analysis.group(gain.subject))
+            rows.append(
+                (
+                    f"G({gain.subject})",
+                    f"{targets} target{'s' if targets > 1 else ''}",
+                    *_numbers(gain.both, analysis),
+                )
+            )
+    strong: set[int] = set()
+    grid = {form.name for form in forms.GRID}
+    for name, contrast in analysis.contrasts.items():
+        if name not in grid:
+            strong.add(len(rows))
+            rows.append((name, contrast.form.formula, *_numbers(contrast.mean, analysis)))
+    margins = verdict.margins
+    return Table(
+        title="Table 1. Mean gains and contrasts",
+        caption=(
+            f"Mean over {_conditions(analysis)}. Group gains are over all transfer languages of each target, "
+            "contrasts over the languages that the compared targets share. C_QA and C_CLS hold the answer "
+            "format fixed; C − C_QA mixes format, metric, chance level and training set. Seeds: share of "
+            "the variance that comes from training seeds. Detectable: smallest true value found with 80 % "
+            "power (t formula; optimistic below 5 seeds). In margin: whether the 90 % interval lies within "
+            f"±{margins['points']:g} points and ±{margins['logit']:g} log-odds." + _items_only(analysis)
+        ),
+        columns=(
+            "",
+            "",
+            f"points [{_level(analysis)}]",
+            f"log-odds [{_level(analysis)}]",
+            "df",
+            "seeds",
+            "detectable",
+            "in margin",
+        ),
+        rows=tuple(rows),
+        labels=2,
+        strong=frozenset(strong),
+    )
+
+
+def retention(analysis: Analysis) -> str | None:
+    """One sentence on G(MH) / G(CLS), where the denominator is shown to be above 0."""
+    key = analysis.contrasts.get(forms.KEY.name)
+    kept = key.retention.get("points") if key else None
+    if kept is None:
+        return None
+    value, low, high = kept
+    return (
+        f"Retention G(multi-hop QA) / G(classification) in points: {number(value, 2).lstrip('+')} (Fieller "
+        f"{_level(analysis)} {number(low, 2).lstrip('+')} to {number(high, 2).lstrip('+')}); shown because "
+        "G(classification) is above 0 by its interval."
+    )
+
+
+def grid(analysis: Analysis) -> Table | None:
+    """The 2 x 2 of answer format and hops, with differences, in points; None where a corner is missing."""
+    found = analysis.contrasts
+    if forms.GRID[0].name not in found:
+        return None
+    one = found[forms.GRID[0].name]
+
+    def gain(group: str) -> str:
+        return interval(one.parts[group], "points")
+
+    def difference(name: str) -> str:
+        return interval(found[name].mean, "points")
+
+    return Table(
+        title="Answer format × hops",
+        caption=(
+            f"Gain in points on the shared languages ({', '.join(one.languages)}), mean over "
+            f"{_conditions(analysis)}. The corner at the bottom right is the interaction: the effect of hops "
+            f"in QA minus that in classification. Means over the other factor: hops {difference('hops')}; "
+            f"format {difference('format')}."
+        ),
+        columns=("", "one hop", "several hops", "difference"),
+        rows=(
+            (
+                "classification",
+                gain(CLASSIFICATION),
+                gain(MULTI_HOP_CLASSIFICATION),
+                difference("hops in classification"),
+            ),
+            ("QA", gain(SINGLE_HOP_QA), gain(MULTI_HOP_QA), difference("hops in QA")),
+            (
+                "difference",
+                difference("format at one hop"),
+                difference("format at several hops"),
+                difference("hops x format"),
+            ),
+        ),
+        strong=frozenset({2}),
+    )
+
+
+def retrieval(analysis: Analysis) -> Table | None:
+    """Gains on retrieval, which needs no target training; None where there is none."""
+    names = {target.name for target in analysis.group(RETRIEVAL)}
+    gains = [gain for gain in analysis.tasks if gain.subject in names]
+    if not gains:
+        return None
+    return Table(
+        title="Retrieval",
+        caption=(
+            "Gains over the baseline without any target training. A deterministic baseline (seed −1) has no "
+            "seed variance." + _items_only(analysis)
+        ),
+        columns=(
+            "target",
+            "condition",
+            f"points [{_level(analysis)}]",
+            f"log-odds [{_level(analysis)}]",
+            "df",
+            "seeds",
+        ),
+        rows=tuple(
+            (gain.subject, _condition(gain.condition), *_numbers(gain.both, analysis)[:4])
+            for gain in _unique_means(gains)
+        ),
+        labels=2,
+    )
+
+
+def task_gains(analysis: Analysis) -> Table:
+    """G(k,t) with both intervals."""
+    groups = {target.name: target.group for target in analysis.targets.values()}
+    order = {group: place for place, group in enumerate(GROUPS)}
+    gains = sorted(_unique_means(analysis.tasks), key=lambda gain: order[groups[gain.subject]])
+    rows = []
+    for gain in gains:
+        low, high = gain.both.points.items_interval()
+        rows.append(
+            (
+                gain.subject,
+                groups[gain.subject],
+                _condition(gain.condition),
+                interval(gain.both, "points"),
+                f"[{number(low, 2).lstrip('+')}, {number(high, 2).lstrip('+')}]",
+                interval(gain.both, "logit"),
+                f"{gain.both.points.clusters:,}",
+            )
+        )
+    return Table(
+        title="Gain per target and condition",
+        caption="Unweighted mean over the transfer languages. Items only: the interval for these very runs."
+        + _items_only(analysis),
+        columns=(
+            "target",
+            "group",
+            "condition",
+            f"points [{_level(analysis)}]",
+            "items only",
+            f"log-odds [{_level(analysis)}]",
+            "clusters",
+        ),
+        rows=tuple(rows),
+        labels=3,
+    )
+
+
+def mean_scores(analysis: Analysis) -> Table:
+    """Score per target and condition, mean over transfer languages, beside chance and the source language."""
+    by_cell = {(score.condition, score.target, score.lang): score.score for score in analysis.scores}
+    conditions = (BASELINE, *analysis.conditions)
+    rows = []
+    for group in GROUPS:
+        for target in analysis.group(group):
+            languages = [lang for lang in target.languages if lang != analysis.source]
+            rows.append(
+                (
+                    target.name,
+                    target.metric,
+                    str(len(languages)),
+                    _mean([target.chance[lang] for lang in languages or target.languages], 100.0),
+                    _mean([by_cell.get((BASELINE, target.name, analysis.source))]),
+                    *(
+                        _mean([by_cell.get((name, target.name, lang)) for lang in languages])
+                        for name in conditions
+                    ),
+                )
+            )
+    return Table(
+        title="Scores",
+        caption=(
+            "Mean over runs and transfer languages, 0 to 100. Chance is that of the metric; "
+            f"{analysis.source} is the baseline in the language of training."
+        ),
+        columns=(
+            "target",
+            "metric",
+            "languages",
+            "chance",
+            f"{analysis.source} baseline",
+            "baseline",
+            *analysis.conditions,
+        ),
+        rows=tuple(rows),
+        labels=2,
+    )
+
+
+def language_scores(analysis: Analysis) -> list[Table]:
+    """One table per target: score ± spread between runs, per language and condition."""
+    by_cell = {(score.condition, score.target, score.lang): score for score in analysis.scores}
+    tables = []
+    for group in GROUPS:
+        for target in analysis.group(group):
+            rows = []
+            for lang in target.languages:
+                cells = [by_cell.get((name, target.name, lang)) for name in (BASELINE, *analysis.conditions)]
+                rows.append(
+                    (
+                        lang,
+                        f"{target.items[lang]:,}",
+                        f"{target.clusters[lang]:,}",
+                        _mean([target.chance[lang]], 100.0),
+                        *map(_score, cells),
+                    )
+                )
+            runs = ", ".join(f"{name} {len(seeds)}" for name, seeds in target.seeds.items())
+            tables.append(
+                Table(
+                    title=f"{target.name} ({target.group}, {target.metric})",
+                    caption=f"Mean ± standard deviation between runs. Runs: {runs}.",
+                    columns=("language", "items", "clusters", "chance", "baseline", *analysis.conditions),
+                    rows=tuple(rows),
+                )
+            )
+    return tables
+
+
+def _score(score: Score | None) -> str:
+    if score is None:
+        return "–"
+    return f"{score.score:.1f}" + ("" if score.spread is None else f" ± {score.spread:.1f}")
+
+
+def _numbers(both: Both, analysis: Analysis) -> tuple[str, ...]:
+    points, estimable = both.points, both.points.seeds_estimable
+    return (
+        interval(both, "points"),
+        interval(both, "logit"),
+        f"{points.df if estimable else points.df_items:.0f}",
+        f"{100 * points.share_seeds:.0f} %" if estimable else "–",
+        f"{points.detectable():.2f}" if estimable else "–",
+        ("yes" if within(both, analysis.verdict.margins) else "no") if estimable else "–",
+    )
+
+
+def _unique_means(gains: Sequence[Gain]) -> list[Gain]:
+    """Without the means that stand for one condition only."""
+    numbers = {gain.subject: sum(other.subject == gain.subject for other in gains) for gain in gains}
+    return [gain for gain in gains if gain.condition != MEAN or numbers[gain.subject] > 2]
+
+
+def _items_only(analysis: Analysis) -> str:
+    marked = any(not gain.both.points.seeds_estimable for gain in analysis.tasks)
+    return " * One run of a trained condition: the interval covers new items only." if marked else ""
+
+
+def _condition(name: str) -> str:
+    return "mean of single tasks" if name == MEAN else name
+
+
+def _conditions(analysis: Analysis) -> str:
+    count = len(analysis.averaged)
+    return analysis.averaged[0] if count == 1 else f"{count} conditions ({', '.join(analysis.averaged)})"
+
+
+def _level(analysis: Analysis) -> str:
+    return f"{100 * analysis.method.confidence:g} % CI"
+
+
+def _mean(values: Sequence[float | None], factor: float = 1.0) -> str:
+    known = [value for value in values if value is not None]
+    return f"{factor * sum(known) / len(known):.1f}" if known and len(known) == len(values) else "–"

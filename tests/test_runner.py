@@ -1,0 +1,279 @@
+"""Plans, runs, resumption: nothing is computed twice, nothing is lost, nothing stale passes for new."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from published import write_all
+
+from xeval.checkpoints import Lineage, discover
+from xeval.runner import Outcome, RunOptions, Unit, explain, plan, run
+from xeval.store import Store, UnitRecord, read_scores, read_table
+from xeval.tasks import task
+from xeval.tasks.classification import NLI_LABELS, PARAPHRASE_LABELS
+
+Make = Callable[..., Path]
+SPAWN = multiprocessing.get_context("fork")
+
+
+class Silent:
+    """A watcher that only remembers."""
+
+    def __init__(self) -> None:
+        self.finished_units: list[str] = []
+        self.failures: list[str] = []
+
+    def started(self, unit: Unit, items: int) -> None: ...
+    def advanced(self, items: int) -> None: ...
+
+    def finished(self, unit: Unit, record: UnitRecord, score: float) -> None:
+        assert 0 <= score <= 1
+        self.finished_units.append(unit.name)
+
+    def failed(self, unit: Unit, reason: str) -> None:
+        self.failures.append(reason)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_all(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def models(tmp_path: Path, make_checkpoint: Make) -> Path:
+    root = tmp_path / "models"
+    make_checkpoint(root / "encoder", seed=1)
+    make_checkpoint(root / "paws-a", "ForSequenceClassification", PARAPHRASE_LABELS, seed=2)
+    make_checkpoint(root / "paws-b", "ForSequenceClassification", PARAPHRASE_LABELS, seed=3)
+    return root
+
+
+def evaluate(
+    models: Path,
+    data: Path,
+    store: Path,
+    tasks: tuple[str, ...] = ("pawsx", "tatoeba"),
+    languages: tuple[str, ...] = ("en", "de", "zh"),
+    watcher: Silent | None = None,
+    **options: Any,
+) -> Outcome:
+    chosen = RunOptions(data=data, device="cpu", **options)
+    planned = plan(
+        list(discover(models)), [task(t) for t in tasks], Store(store), chosen, languages=languages
+    )
+    return run(planned, Store(store), chosen, watcher or Silent())
+
+
+def contents(store: Path) -> dict[str, Any]:
+    """Everything a store says but how much work it was and when."""
+    units, damaged = Store(store).records()
+    assert not damaged
+    return {
+        path.relative_to(store).as_posix(): (
+            read_table(path).to_pylist(),
+            record.model_dump(exclude={"seconds", "finished", "tokens"}),
+        )
+        for path, record in units
+    }
+
+
+def test_every_kind_runs_on_every_item(tmp_path: Path, data: Path, make_checkpoint: Make) -> None:
+    models = tmp_path / "models"
+    make_checkpoint(models / "encoder")
+    make_checkpoint(models / "nli", "ForSequenceClassification", NLI_LABELS)
+    make_checkpoint(models / "choice", "ForMultipleChoice")
+    make_checkpoint(models / "qa", "ForQuestionAnswering")
+    make_checkpoint(models / "tagger", "ForTokenClassification", task("udpos").labels)
+    names = ("xnli", "xcopa", "xquad", "udpos", "tatoeba")
+    outcome = evaluate(models, data, tmp_path / "store", names)
+    assert outcome.ok, outcome.problems
+    assert outcome.done == 3 + 1 + 3 + 3 + 2
+    scores = read_scores(tmp_path / "store")
+    counts = scores[scores["main"]].groupby(["target", "lang"])["item_id"].nunique()
+    assert set(counts) == {12}
+    assert scores["num"].between(0, 12).all()
+    tags = scores[(scores["metric"] == "tag_accuracy") & (scores["lang"] == "de")]
+    assert tags["den"].tolist() == [12.0] * 12  # every word is scored
+    assert set(scores.loc[scores["target"] == "xnli", "chance"]) == {4 / 12}
+    assert set(scores["condition"]) == {"encoder", "nli", "choice", "qa", "tagger"}
+
+
+def test_a_second_run_computes_nothing(tmp_path: Path, data: Path, models: Path) -> None:
+    first, second = Silent(), Silent()
+    assert evaluate(models, data, tmp_path / "s", watcher=first).done == 8
+    outcome = evaluate(models, data, tmp_path / "s", watcher=second)
+    assert (outcome.done, outcome.reused, second.finished_units) == (0, 8, [])
+
+
+def test_a_retrained_checkpoint_at_the_same_path_is_evaluated_again(
+    tmp_path: Path, data: Path, models: Path, make_checkpoint: Make
+) -> None:
+    evaluate(models, data, tmp_path / "s")
+    make_checkpoint(models / "paws-a", "ForSequenceClassification", PARAPHRASE_LABELS, seed=77)
+    options = RunOptions(data=data, device="cpu")
+    planned = plan(list(discover(models)), [task("pawsx")], Store(tmp_path / "s"), options, languages=["de"])
+    (stale,) = [unit for unit in planned.units if unit.status == "todo"]
+    assert explain(stale, Store(tmp_path / "s")) == "changed since: weights, tokenizer or config"
+    assert evaluate(models, data, tmp_path / "s").done == 3
+    scores = read_scores(tmp_path / "s")
+    newest = scores[scores["condition"] == "paws-a"]
+    assert newest["digest"].nunique() == 1
+    assert newest["digest"].iloc[0] == stale.checkpoint.digest
+
+
+def test_a_card_written_later_or_a_copy_costs_no_new_work(
+    tmp_path: Path, data: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate(models, data, tmp_path / "s")
+    Lineage(phase="target", base="tiny", condition="squad", target="pawsx-en", seed=4).write(
+        models / "paws-a"
+    )
+    (models / "paws-b").rename(models / "paws-c")
+    monkeypatch.setattr("xeval.runner._Evaluator.evaluate", lambda *_: pytest.fail("computed again"))
+    assert evaluate(models, data, tmp_path / "s").done == 6
+    scores = read_scores(tmp_path / "s")
+    assert set(scores.loc[scores["target"] == "pawsx", "condition"]) >= {"squad", "paws-c"}
+    assert set(scores.loc[scores["condition"] == "squad", "seed"]) == {4}
+
+
+def test_changed_data_and_settings_are_new_units(tmp_path: Path, models: Path) -> None:
+    data = write_all(tmp_path / "data")
+    evaluate(models, data, tmp_path / "s", ("pawsx",))
+    assert evaluate(models, data, tmp_path / "s", ("pawsx",), settings={"max_length": 16}).done == 6
+    with (data / "x-final/de/test_2k.tsv").open("a") as file:
+        file.write("99\tneu\tneuer\t1\n")
+    assert evaluate(models, data, tmp_path / "s", ("pawsx",)).done == 2
+
+
+def test_limited_results_never_pass_for_full_ones(tmp_path: Path, data: Path, models: Path) -> None:
+    evaluate(models, data, tmp_path / "s", ("pawsx",), limit=5)
+    assert not Store(tmp_path / "s").finished()
+    assert evaluate(models, data, tmp_path / "s", ("pawsx",)).done == 6
+    assert read_scores(tmp_path / "s")["item_id"].nunique() == 12
+    assert read_scores(tmp_path / "s", limit=5)["item_id"].nunique() == 5
+
+
+def test_scores_do_not_depend_on_the_batch_budget(tmp_path: Path, data: Path, models: Path) -> None:
+    evaluate(models, data, tmp_path / "a", token_budget=30)
+    evaluate(models, data, tmp_path / "b", token_budget=5000)
+    rows = [
+        {name: entry[0] for name, entry in contents(tmp_path / store).items()}  # scores and predictions
+        for store in ("a", "b")
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_one_failing_checkpoint_and_one_failing_unit_leave_the_rest_done(
+    tmp_path: Path, models: Path, make_checkpoint: Make
+) -> None:
+    data = write_all(tmp_path / "data")
+    weights = make_checkpoint(models / "broken") / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    labels = (data / "x-final/de/test_2k.tsv").read_text().replace("\t1\n", "\t0\n")
+    (data / "x-final/de/test_2k.tsv").write_text(labels * 1)
+    with (data / "x-final/de/test_2k.tsv").open("a") as file:
+        file.write("100\ta\tb\tno label\n")
+    outcome = evaluate(models, data, tmp_path / "s")
+    assert not outcome.ok
+    assert outcome.done == 8 - 2
+    reasons = " | ".join(problem.reason for problem in outcome.problems)
+    assert "broke off" in reasons
+    assert "no label" in reasons
+    assert all("\n" not in problem.reason for problem in outcome.problems)
+
+
+def test_a_damaged_unit_file_is_computed_again(tmp_path: Path, data: Path, models: Path) -> None:
+    evaluate(models, data, tmp_path / "s")
+    before = contents(tmp_path / "s")
+    victim = sorted((tmp_path / "s").rglob("*.parquet"))[0]
+    victim.write_bytes(victim.read_bytes()[:-20])
+    assert evaluate(models, data, tmp_path / "s").done == 1
+    assert contents(tmp_path / "s") == before
+
+
+def test_killed_at_twenty_random_moments_the_store_equals_an_undisturbed_one(
+    tmp_path: Path, data: Path, models: Path
+) -> None:
+    evaluate(models, data, tmp_path / "whole")
+    generator = random.Random(20)
+    kills = 0
+    while kills < 20:
+        child = SPAWN.Process(target=evaluate, args=(models, data, tmp_path / "killed"))
+        child.start()
+        child.join(timeout=generator.uniform(0.0, 0.15))
+        if child.is_alive():
+            assert child.pid is not None
+            os.kill(child.pid, signal.SIGKILL)
+            child.join()
+        kills += 1
+        if len(Store(tmp_path / "killed").finished()) == 8:  # begin anew, so that every kill hits work
+            for path in (tmp_path / "killed").rglob("*.parquet"):
+                path.unlink()
+    last = Silent()
+    evaluate(models, data, tmp_path / "killed", watcher=last)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    assert evaluate(models, data, tmp_path / "killed").done == 0
+
+
+def computed_units(models: Path, data: Path, store: Path, names: Any) -> None:
+    """Run in a child process: note which units were really computed."""
+    import xeval.runner as runner
+
+    original = runner._Evaluator.evaluate
+
+    def noting(self: Any, unit: Unit) -> Any:
+        names.put(unit.name)
+        time.sleep(0.05)
+        return original(self, unit)
+
+    runner._Evaluator.evaluate = noting  # type: ignore[method-assign]
+    evaluate(models, data, store)
+
+
+def test_two_processes_on_one_store_compute_no_unit_twice(tmp_path: Path, data: Path, models: Path) -> None:
+    names: Any = SPAWN.Queue()
+    children = [
+        SPAWN.Process(target=computed_units, args=(models, data, tmp_path / "s", names)) for _ in range(2)
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    computed = [names.get(timeout=5) for _ in range(8)]
+    assert len(set(computed)) == 8
+    assert names.empty()
+
+
+def test_an_unusable_task_and_missing_data_are_said(tmp_path: Path, data: Path, models: Path) -> None:
+    outcome = evaluate(models, data, tmp_path / "s", ("xquad", "pawsx"), ("fr", "de"))
+    reasons = [problem.reason for problem in outcome.problems]
+    assert any("no checkpoint can do xquad" in reason for reason in reasons)
+    assert any("No test data for French" in reason for reason in reasons)
+    assert outcome.done == 2
+
+
+def test_heads_are_mapped_by_label_name_not_by_number(
+    tmp_path: Path, data: Path, make_checkpoint: Make
+) -> None:
+    import json
+
+    models = tmp_path / "m"
+    path = make_checkpoint(models / "a", "ForSequenceClassification", ("LABEL_0", "LABEL_1", "LABEL_2"))
+    outcome = evaluate(models, data, tmp_path / "s", ("xnli",), ("de",))
+    assert "set id2label" in outcome.problems[-1].reason
+    scores = {}
+    for order in (NLI_LABELS, NLI_LABELS[::-1]):
+        config = json.loads((path / "config.json").read_text())
+        config["id2label"] = dict(enumerate(order))
+        (path / "config.json").write_text(json.dumps(config))
+        evaluate(models, data, tmp_path / order[0], ("xnli",), ("de",))
+        (entry,) = contents(tmp_path / order[0]).values()
+        scores[order[0]] = [row["prediction"] for row in entry[0]]
+    turned = dict(zip(NLI_LABELS, NLI_LABELS[::-1], strict=True))
+    assert [turned[label] for label in scores["entailment"]] == scores["contradiction"]
