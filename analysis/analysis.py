@@ -254,7 +254,9 @@ def _why_no_contrast(study: Study) -> str:
 def _notes(study: Study, contrasts: Mapping[str, Contrast]) -> tuple[str, ...]:
     notes = []
     for target in study.targets.values():
-        single = [name for name, seeds in target.seeds.items() if len(seeds) == 1 and seeds != (-1,)]
+        single = [
+            name for name, seeds in target.seeds.items() if len(seeds) == 1 and name not in target.given
+        ]
         if single:
             notes.append(
                 f"{target.name}: one run of {', '.join(single)}; its intervals cover new items only, not new "

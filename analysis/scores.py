@@ -1,9 +1,10 @@
 """Tidy scores: one row per (run, language, item, metric) with its contribution (num, den) to the metric.
 
 Columns: condition (``none`` is the baseline; several intermediate tasks are joined by ``+``), target, group, seed
-(-1 where there is none: a given checkpoint if it is the baseline, else one run of unknown seed), lang, item_id, cluster_id, hops, metric, num, den. Optional columns: main (the metric
-that stands for the target), chance (of the metric, 0 to 1), checkpoint (digest or name of the evaluated weights),
-parent (the intermediate checkpoint that it was trained from), phase (``target`` after training on the target). Further columns are ignored.
+(-1 where there is none: the baseline is then a given checkpoint, any other condition one run of unknown seed), lang,
+item_id, cluster_id, hops, metric, num, den. Optional columns: main (the metric that stands for the target), chance
+(of the metric, 0 to 1), checkpoint (digest or name of the evaluated weights), parent (the intermediate checkpoint
+that it was trained from), phase (``target`` after training on the target). Further columns are ignored.
 """
 
 from collections import defaultdict

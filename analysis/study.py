@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 
 from analysis import variance
-from analysis.scores import BASELINE, main_rows
+from analysis.scores import BASELINE, NO_SEED, main_rows
 from analysis.variance import (
-    DETERMINISTIC_SEED,
     SCALES,
     Block,
     Estimate,
+    Floats,
+    Integers,
     Method,
     Scale,
     Term,
@@ -40,6 +41,7 @@ class Target:
     Attributes:
         languages: evaluated languages, sorted; ``clusters``, ``items`` and ``chance`` are per language.
         seeds: for each condition the seeds of its runs.
+        given: conditions whose one checkpoint is given, not a random draw (a baseline without training).
         hops: smallest and largest number of hops of its items; 0 where the data do not say.
     """
 
@@ -51,6 +53,7 @@ class Target:
     clusters: Mapping[str, int]
     chance: Mapping[str, float | None]
     seeds: Mapping[str, tuple[int, ...]]
+    given: tuple[str, ...]
     hops: tuple[int, int]
 
 
@@ -78,7 +81,7 @@ class Study:
     shared_parents: tuple[str, ...]
 
     @cached_property
-    def strata(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    def strata(self) -> Integers:
         return strata_of(self.blocks.values(), self.cluster_count)
 
     def estimate(self, weights: Weights, scale: Scale) -> Estimate:
@@ -124,14 +127,15 @@ def build(frame: pd.DataFrame, *, source: str = "en", method: Method | None = No
             for condition, runs in cells.assign(column=column).groupby("condition", observed=True):
                 seeds, row = np.unique(runs["seed"].to_numpy(), return_inverse=True)
                 place = row * clusters.size + runs["column"].to_numpy()
-                num, den = (
-                    np.bincount(
-                        place, weights=runs[value].to_numpy(), minlength=seeds.size * clusters.size
-                    ).reshape(seeds.size, clusters.size)
-                    for value in ("num", "den")
-                )
+                shape = (seeds.size, clusters.size)
+                num, den = (_sums(place, runs[value].to_numpy(), shape) for value in ("num", "den"))
                 blocks[str(condition), target, str(lang)] = make_block(
-                    num, den, clusters, seeds.tolist(), populations[str(condition), target]
+                    num,
+                    den,
+                    clusters,
+                    seeds.tolist(),
+                    populations[str(condition), target],
+                    deterministic=str(condition) in targets[target].given,
                 )
     conditions = sorted({condition for condition, _, _ in blocks} - {BASELINE})
     return Study(
@@ -139,9 +143,18 @@ def build(frame: pd.DataFrame, *, source: str = "en", method: Method | None = No
     )
 
 
+def _sums(place: Integers, values: Floats, shape: tuple[int, int]) -> Floats:
+    sums = np.bincount(place, weights=values, minlength=shape[0] * shape[1])
+    return sums.astype(np.float64).reshape(shape)
+
+
 def _target(name: str, rows: pd.DataFrame) -> Target:
     by_language = rows.groupby("lang", observed=True)
     chance = by_language["chance"].first()
+    baseline = rows[rows["condition"] == BASELINE]
+    given = bool((baseline["seed"] == NO_SEED).all())
+    if "phase" in rows.columns:
+        given = given and not (baseline["phase"] == "target").any()
     return Target(
         name=name,
         group=str(rows["group"].iloc[0]),
@@ -154,6 +167,7 @@ def _target(name: str, rows: pd.DataFrame) -> Target:
             str(condition): tuple(sorted(int(seed) for seed in seeds.unique()))
             for condition, seeds in rows.groupby("condition", observed=True)["seed"]
         },
+        given=(BASELINE,) if given else (),
         hops=(int(rows["hops"].min()), int(rows["hops"].max())),
     )
 
@@ -172,7 +186,7 @@ def _populations(rows: pd.DataFrame) -> tuple[dict[tuple[str, str], int], tuple[
             known = {str(getattr(run, column)) for column in lineage} - {""}
             if condition == BASELINE:  # its parent is the base checkpoint, which is given, not drawn
                 known -= {str(getattr(run, "parent", ""))}
-            elif not knows_parent and run.seed != DETERMINISTIC_SEED:
+            elif not knows_parent and run.seed != NO_SEED:
                 known.add("the condition's intermediate checkpoints")
             marks.setdefault(str(run.target), set()).update(known)
         for component in _components(marks):

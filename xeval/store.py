@@ -207,7 +207,7 @@ def read_scores(root: Path, limit: int | None = None) -> "pd.DataFrame":
     """Tidy scores of a store: one row per (unit, item, metric).
 
     Columns: condition, target, group, seed, lang, item_id, cluster_id, hops, metric, num, den, main, chance,
-    phase, training, checkpoint, digest, unit. A checkpoint without a lineage card has its name as condition.
+    phase, training, parent, checkpoint, digest, unit. A checkpoint without a lineage card has its name as condition.
 
     Raises:
         StoreError: there is no store, it holds no unit, or a unit's file is damaged.
@@ -245,6 +245,7 @@ def _tidy(path: Path, record: UnitRecord) -> "pd.DataFrame":
         "chance": float("nan") if record.chance is None else record.chance,
         "phase": lineage.get("phase", ""),
         "training": lineage.get("target") or "",
+        "parent": lineage.get("parent") or "",
         "checkpoint": record.checkpoint,
         "digest": record.checkpoint_digest,
         "unit": record.fingerprint,

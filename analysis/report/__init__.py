@@ -94,11 +94,12 @@ def write_report(
 
 def console(analysis: Analysis) -> "Group":
     """The verdict and the main tables for a terminal, to be printed by rich."""
-    from rich import box
     from rich.console import Group
+    from rich.markup import escape
     from rich.panel import Panel
-    from rich.table import Table
     from rich.text import Text
+
+    from xeval.display import table
 
     verdict = Panel(
         Text("\n".join(analysis.verdict.sentences)),
@@ -106,19 +107,18 @@ def console(analysis: Analysis) -> "Group":
         title_align="left",
         padding=(1, 2),
     )
-    shown: list[Table] = []
-    for source in (tables.summary(analysis), tables.grid(analysis), tables.task_gains(analysis)):
-        if source is None:
-            continue
-        grid = Table(
-            title=Text(source.title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    sources = (tables.summary(analysis), tables.grid(analysis), tables.task_gains(analysis))
+    shown = [
+        table(
+            f"\n{source.title}",
+            source.columns,
+            [[escape(value) for value in row] for row in source.rows],
+            right=source.labels,
         )
-        for number, column in enumerate(source.columns):
-            grid.add_column(Text(column), justify="left" if number < source.labels else "right")
-        for number, row in enumerate(source.rows):
-            grid.add_row(*map(Text, row), style="bold" if number in source.strong else "")
-        shown.append(grid)
-    notes = [Text(f"Note: {note}") for note in analysis.notes]
+        for source in sources
+        if source is not None
+    ]
+    notes = [Text(f"\nNote: {note}") for note in analysis.notes]
     return Group(verdict, *shown, *notes)
 
 

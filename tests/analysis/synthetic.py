@@ -40,7 +40,9 @@ def frame(
     ``shared_seed_sd``: points of a seed effect that all tasks of one (condition, seed) share, as one
     intermediate checkpoint would give them.
     """
-    shared = {(name, seed): rng.normal(0, shared_seed_sd) for name, count in seeds.items() for seed in range(count)}
+    shared = {
+        (name, seed): rng.normal(0, shared_seed_sd) for name, count in seeds.items() for seed in range(count)
+    }
     effects: dict[str, np.ndarray] = {}
     parts = []
     for task in tasks:
@@ -75,7 +77,11 @@ def frame(
 
 
 def study(
-    rng: np.random.Generator, *, contrast: float = 0.0, seeds: Mapping[str, int] | None = None, **options: float
+    rng: np.random.Generator,
+    *,
+    contrast: float = 0.0,
+    seeds: Mapping[str, int] | None = None,
+    **options: float,
 ) -> pd.DataFrame:
     """Classification, single-hop QA, multi-hop QA and retrieval; the gain is 3 points, on multi-hop 3 + ``contrast``."""
     counts = dict(seeds or {"none": 4, "mnli": 3, "squad": 3})

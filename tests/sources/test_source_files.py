@@ -114,8 +114,8 @@ def test_all_sources_follow_the_protocol() -> None:
 
 
 def test_lines_end_at_line_feeds_only(tmp_path: Path) -> None:
-    path = write(tmp_path / "x", b"\xef\xbb\xbfa\xe2\x80\xa8b\r\n\r\nc\x0cd")
-    assert list(numbered_lines(path)) == [(1, "a\u2028b"), (2, ""), (3, "c\x0cd")]
+    path = write(tmp_path / "x", b"\xef\xbb\xbfa\xe2\x80\xa8b\r\n\r\nc\x0c\rd")
+    assert list(numbered_lines(path)) == [(1, "a\u2028b"), (2, ""), (3, "c\x0c\rd")]
 
 
 @pytest.mark.parametrize("reader", [numbered_lines, lambda path: csv_rows(path, ("a",))])

@@ -245,7 +245,7 @@ def test_cut_vocabulary_reads_its_texts_as_before(
     for arguments, options in (
         *(((text,), {}) for text in texts),
         *(((sentence,), {"is_split_into_words": True}) for sentence in words if sentence),
-        (pair, {"truncation": "only_second", "max_length": 60}),
+        (pair, {"truncation": True, "max_length": 60}),
     ):
         before, after = old(*arguments, **options), new(*arguments, **options)
         assert [kept[number] for number in after["input_ids"]] == before["input_ids"]

@@ -1,0 +1,205 @@
+"""What goes into the encoder and what comes back out, for every kind: nothing dropped, nothing shifted."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xeval.encoder.tokens import TextEncoder
+from xeval.errors import UsageError
+from xeval.examples import Answer, MultipleChoice, Question, TaggedSentence, TextPair, Translation
+from xeval.tasks import task
+from xeval.tasks.base import IGNORED_LABEL, match_labels
+from xeval.tasks.choice import CHOICE
+from xeval.tasks.classification import CLASSIFICATION, NLI_LABELS
+from xeval.tasks.retrieval import RETRIEVAL
+from xeval.tasks.span_qa import SPAN_QA, context_windows
+from xeval.tasks.tagging import TAGGING, window_words
+
+CONTEXT = "Anna works in Berlin. Boris works in Paris. 安娜在柏林工作。 Der Fuchs wohnt in München near the lazy dog."
+
+
+@pytest.fixture
+def encoder(tiny_tokenizer: Any) -> TextEncoder:
+    return TextEncoder(tiny_tokenizer)
+
+
+def question(number: int, text: str, context: str = CONTEXT) -> Question:
+    return Question(f"q{number}", "p", "Where?", context, (Answer(text, context.index(text)),))
+
+
+def oracle_logits(reduced_rows: list[tuple[int, int]], rows: int) -> dict[str, np.ndarray[Any, Any]]:
+    """Reduced output of a model that points exactly at the trained target of every window."""
+    return {
+        "score": np.asarray([1.0 if end > 0 else -np.inf for _, end in reduced_rows]),
+        "start": np.asarray([start for start, _ in reduced_rows]),
+        "end": np.asarray([end for _, end in reduced_rows]),
+    }
+
+
+@pytest.mark.parametrize("max_length", [16, 24, 384])
+@pytest.mark.parametrize("text", ["Berlin", "Paris", "柏林", "München", "lazy dog", "Anna"])
+def test_the_trained_span_reads_back_as_the_answer(encoder: TextEncoder, max_length: int, text: str) -> None:
+    examples = [question(0, text)]
+    changed = {**SPAN_QA.defaults, "max_length": max_length, "stride": 4}
+    encoded = SPAN_QA.encode(examples, encoder, changed)
+    assert max(encoded.sequences.lengths) <= max_length
+    targets = SPAN_QA.targets(examples, encoded, ())
+    pairs = list(zip(targets["start_positions"], targets["end_positions"], strict=True))
+    assert any(end for _, end in pairs), "the answer is whole in at least one window"
+    reduced = oracle_logits(pairs, len(pairs))
+    predicted = SPAN_QA.predict(examples, encoded, reduced, (), task("xquad"), "en")
+    assert text in predicted.texts[0]
+    assert len(predicted.texts[0]) <= len(text) + 3  # the tokens that cover the answer, not more
+
+
+@given(st.integers(1, 300), st.integers(4, 60), st.integers(1, 40))
+def test_windows_cover_the_context_and_every_token_may_start_once(
+    length: int, room: int, stride: int
+) -> None:
+    windows = context_windows(length, room, stride)
+    covered: set[int] = set()
+    starts: list[int] = []
+    for number, (start, end, first, last) in enumerate(windows):
+        assert end - start <= room
+        assert start == number * min(stride, room)
+        assert start <= first <= last <= end
+        covered |= set(range(start, end))
+        starts += range(first, last)
+    assert covered == set(range(length))
+    assert sorted(starts) == list(range(length))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 120), st.integers(4, 40), st.integers(1, 30))
+def test_a_token_starts_where_it_has_most_context(length: int, room: int, stride: int) -> None:
+    windows = context_windows(length, room, stride)
+
+    def context(token: int, start: int, end: int) -> float:
+        return min(token - start, end - 1 - token) + 0.01 * (end - start) if start <= token < end else -1.0
+
+    for start, end, first, last in windows:
+        for token in range(first, last):
+            assert context(token, start, end) == max(context(token, s, e) for s, e, _, _ in windows)
+
+
+def test_the_span_is_the_best_pair_within_the_answer_length(encoder: TextEncoder) -> None:
+    """Against a plain double loop over all pairs of the 20 best starts and ends."""
+    import torch
+
+    examples = [question(0, "Berlin"), question(1, "München")]
+    changed = {**SPAN_QA.defaults, "max_length": 40, "stride": 8, "answer_length": 5}
+    encoded = SPAN_QA.encode(examples, encoder, changed)
+    width = int(encoded.sequences.lengths.max())
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(2, len(encoded.sequences), width, generator=generator)
+
+    class Output:
+        start_logits, end_logits = logits
+
+    class Batch:
+        input_ids = torch.zeros(len(encoded.sequences), width, dtype=torch.long)
+        marks = torch.from_numpy(encoded.sequences.marks)
+
+        def inputs(self) -> dict[str, Any]:
+            return {}
+
+    reduced = SPAN_QA.reduce(lambda **_: Output(), Batch(), changed)  # type: ignore[arg-type]
+    for row, (first, last, start_first, start_last) in enumerate(Batch.marks.tolist()):
+        candidates = []
+        starts = sorted(range(start_first, start_last), key=lambda i: -logits[0, row, i])[:20]
+        ends = sorted(range(first, last), key=lambda i: -logits[1, row, i])[:20]
+        for start in starts:
+            for end in ends:
+                if start <= end < start + 5:
+                    candidates.append((float(logits[0, row, start] + logits[1, row, end]), start, end))
+        if not candidates:
+            assert not np.isfinite(float(reduced["score"][row]))
+            continue
+        best = max(candidates)
+        assert best[1:] == (int(reduced["start"][row]), int(reduced["end"][row]))
+        assert best[0] == pytest.approx(float(reduced["score"][row]), abs=1e-6)
+
+
+def test_no_room_for_the_context_is_said(encoder: TextEncoder) -> None:
+    with pytest.raises(UsageError, match="--max-length 5"):
+        SPAN_QA.encode([question(0, "Berlin")], encoder, {**SPAN_QA.defaults, "max_length": 5})
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=60), st.integers(9, 30))
+def test_windows_of_words_keep_every_word_once(lengths: list[int], room: int) -> None:
+    runs = window_words(lengths, room)
+    assert [word for first, last in runs for word in range(first, last)] == list(range(len(lengths)))
+    assert all(sum(lengths[first:last]) <= room for first, last in runs)
+
+
+@pytest.mark.parametrize("max_length", [6, 10, 256])
+def test_every_word_of_a_long_sentence_gets_its_own_tag(encoder: TextEncoder, max_length: int) -> None:
+    words = ("Anna", "arbeitet", "", "in", "柏林工作", "supercalifragilistic", "города", "!") * 3
+    tags = tuple("NOUN VERB X ADP PROPN ADJ NOUN PUNCT".split()) * 3
+    examples = [TaggedSentence("1", "1", words, tags), TaggedSentence("2", "2", ("Anna",), ("PROPN",))]
+    labels = task("udpos").labels
+    encoded = TAGGING.encode(examples, encoder, {"max_length": max_length, "label_piece": "first"})
+    assert max(encoded.sequences.lengths) <= max_length
+    rows = TAGGING.targets(examples, encoded, labels)["labels"]
+    answers = np.zeros((len(rows), max(map(len, rows))), np.int64)
+    for row, numbers in enumerate(rows):
+        answers[row, : len(numbers)] = [max(number, 0) for number in numbers]
+        assert len(numbers) == len(encoded.sequences.ids[row])
+    trained = sum(number != IGNORED_LABEL for numbers in rows for number in numbers)
+    assert trained == len(words) + 1
+    predicted = TAGGING.predict(examples, encoded, {"tag_by_token": answers}, labels, task("udpos"), "de")
+    assert predicted.texts == [" ".join(tags), "PROPN"]
+    assert predicted.metrics["tag_accuracy"][1].tolist() == [24.0, 1.0]
+
+
+def test_choices_compete_within_their_example(encoder: TextEncoder) -> None:
+    examples = [
+        MultipleChoice("1", "1", "Anna works.", ("in Berlin", "in Paris", "near"), 2),
+        MultipleChoice("2", "2", "Boris lives.", ("here", "there"), 0),
+    ]
+    encoded = CHOICE.encode(examples, encoder, CHOICE.defaults)
+    assert CHOICE.training_rows(encoded) == [[0, 1, 2], [3, 4]]
+    reduced = {"logit": np.asarray([0.1, 0.2, 0.9, 0.5, 0.5])}
+    predicted = CHOICE.predict(examples, encoded, reduced, (), task("xcopa"), "et")
+    assert predicted.texts == ["2", "0"]
+    assert predicted.metrics["accuracy"][0].tolist() == [1.0, 1.0]
+
+
+def test_labels_are_found_by_name() -> None:
+    assert match_labels(NLI_LABELS, ("CONTRADICTION", "Neutral", "entailment")) == (
+        "contradiction",
+        "neutral",
+        "entailment",
+    )
+    assert match_labels(("different", "paraphrase"), ("not_paraphrase", "paraphrase"))[0] == "different"
+    for head in (
+        ("LABEL_0", "LABEL_1", "LABEL_2"),
+        ("neutral", "entailment"),
+        ("neutral", "Neutral", "x"),
+        (),
+    ):
+        with pytest.raises(UsageError, match="set id2label"):
+            match_labels(NLI_LABELS, head)
+
+
+def test_single_texts_are_classified_too(encoder: TextEncoder, tiny_tokenizer: Any) -> None:
+    encoded = CLASSIFICATION.encode([TextPair("1", "1", "Anna", None, "x")], encoder, {"max_length": 9})
+    assert encoded.sequences.ids[0].tolist() == tiny_tokenizer("Anna")["input_ids"]
+
+
+def test_retrieval_asks_the_english_index_and_equal_sentences_are_one_answer(encoder: TextEncoder) -> None:
+    examples = [
+        Translation("1", "1", "eins", "one"),
+        Translation("2", "2", "zwei", "two"),
+        Translation("3", "3", "uno", "one"),
+    ]
+    encoded = RETRIEVAL.encode(examples, encoder, RETRIEVAL.defaults)
+    english = np.asarray([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], np.float32)
+    foreign = np.asarray([[5.0, 1.0], [2.0, 1.0], [9.0, 0.1]], np.float32)
+    reduced = {"embedding": np.concatenate([foreign, english])}
+    predicted = RETRIEVAL.predict(examples, encoded, reduced, (), task("tatoeba"), "de")
+    assert predicted.metrics["accuracy"][0].tolist() == [1.0, 0.0, 1.0]
+    assert RETRIEVAL.chance(examples) == 0.5

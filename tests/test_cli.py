@@ -1,0 +1,197 @@
+"""What a person types and reads: help, wrong use, exit codes, JSON, piped output."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from published import write_all
+
+from xeval import __version__, cli
+from xeval.tasks.classification import PARAPHRASE_LABELS
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def xeval(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """``xeval("run", path, ...)`` gives exit code, standard output and standard error."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["xeval", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        code = ended.value.code
+        return (code if isinstance(code, int) else 0), captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def models(tmp_path: Path, make_checkpoint: Callable[..., Path]) -> Path:
+    make_checkpoint(tmp_path / "models" / "encoder")
+    make_checkpoint(tmp_path / "models" / "paws", "ForSequenceClassification", PARAPHRASE_LABELS)
+    return tmp_path / "models"
+
+
+def test_version_and_help(xeval: Run) -> None:
+    assert xeval("--version") == (0, f"xeval {__version__}\n", "")
+    code, out, _ = xeval("--help")
+    assert code == 0
+    commands = "run plan ls card tasks show report doctor base train study demo".split()
+    for command in commands:
+        assert command in out
+        code, out_of_command, _ = xeval(command, "--help")
+        assert code == 0
+        assert "Example:" in out_of_command
+
+
+def test_the_help_needs_no_heavy_import() -> None:
+    code = (
+        "import sys; sys.argv=['xeval','--help']\n"
+        "from xeval import cli\n"
+        "try: cli.main()\nexcept SystemExit: pass\n"
+        "heavy = {'torch','transformers','pandas','pyarrow','scipy','matplotlib','numpy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("run", "nowhere"), "no such directory"),
+        (("run", ".", "--tasks", "xqad"), "did you mean 'xquad'"),
+        (("run", ".", "--languages", "gerrman"), "German"),
+        (("run", ".", "--data", "nowhere"), "--data nowhere"),
+        (("run", ".", "--dtype", "float17"), "float32 or bfloat16"),
+        (("run", ".", "--device", "tpu"), "--device tpu"),
+        (("run", ".", "--tasks-from", "no.py"), "no such Python file"),
+        (("show", "nowhere"), "no such store"),
+        (("report", "nowhere"), "nowhere"),
+        (("study", "nowhere.toml"), "nowhere.toml"),
+        (("card", "nowhere", "--phase", "base", "--base", "x"), "nowhere"),
+        (("base", "e5-smal", "--out", "x"), "e5-smal"),
+    ],
+)
+def test_wrong_use_is_one_sentence(
+    xeval: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_checkpoint: Callable[..., Path],
+    arguments: tuple[str, ...],
+    sentence: str,
+) -> None:
+    make_checkpoint(tmp_path / "c")
+    monkeypatch.chdir(tmp_path)
+    code, out, err = xeval(*arguments)
+    assert code in (1, 2)
+    assert sentence in " ".join(err.split())
+    assert "Traceback" not in err
+    assert out == ""
+
+
+def test_unknown_options_are_wrong_use(xeval: Run) -> None:
+    code, _, err = xeval("run", ".", "--bogus")
+    assert code == 2
+    assert "--bogus" in err
+
+
+def test_run_show_plan_and_ls_as_tables_and_as_json(xeval: Run, models: Path, tmp_path: Path) -> None:
+    data, store = write_all(tmp_path / "data"), tmp_path / "store"
+    where = (models, "--data", data, "--store", store, "--tasks", "pawsx,tatoeba", "--languages", "de,zh")
+    code, out, _ = xeval("plan", *where, "--json")
+    assert code == 0
+    assert [unit["status"] for unit in json.loads(out)["units"]] == ["todo"] * 4
+    code, out, err = xeval("run", *where)
+    assert (code, out) == (0, "")
+    assert "4 units computed, 0 already in the store" in err
+    assert "paws · pawsx · de: accuracy" in err
+    code, out, _ = xeval("run", *where, "--json")
+    assert json.loads(out) == {"done": 0, "reused": 4, "problems": []}
+    code, out, _ = xeval("plan", *where, "--explain")
+    assert out.count("stored") == 4
+    code, out, _ = xeval("show", store)
+    assert "chance" in out
+    assert "tatoeba" in out
+    code, out, _ = xeval("show", store, "--json")
+    scores = json.loads(out)["scores"]
+    assert 0 <= scores["paws"]["pawsx"]["de"]["accuracy"] <= 1
+    assert scores["encoder"]["tatoeba"]["zh"]["items"] == 12
+    code, out, _ = xeval("show", store, "--task", "pawsx")
+    assert "de" in out
+    code, _, err = xeval("show", store, "--task", "pawx")
+    assert code == 2
+    assert "did you mean 'pawsx'" in err
+    code, out, _ = xeval("ls", models, "--json")
+    assert {row["checkpoint"] for row in json.loads(out)} == {"encoder", "paws"}
+
+
+def test_one_broken_checkpoint_gives_exit_code_1_and_the_others_go_on(
+    xeval: Run, models: Path, tmp_path: Path
+) -> None:
+    weights = models / "paws" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-9])
+    data = write_all(tmp_path / "data")
+    code, _, err = xeval("run", models, "--data", data, "--store", tmp_path / "s", "--tasks", "pawsx,tatoeba")
+    assert code == 1
+    assert "broke off" in err
+    assert "encoder · tatoeba · de" in err
+    code, out, err = xeval("ls", models)
+    assert code == 1
+    assert "encoder" in out
+    assert "broke off" in err
+
+
+def test_without_task_names_what_fits_is_run_and_missing_data_is_no_failure(
+    xeval: Run, models: Path, tmp_path: Path
+) -> None:
+    data = write_all(tmp_path / "data")
+    (models / "paws").rename(tmp_path / "elsewhere")
+    code, _, err = xeval(
+        "run", models, "--data", data, "--store", tmp_path / "s", "--languages", "de", "--limit", 3
+    )
+    assert code == 0, err
+    assert "django" in err
+    assert "--limit 3" in err
+
+
+def test_a_damaged_store_file_is_named(xeval: Run, models: Path, tmp_path: Path) -> None:
+    data, store = write_all(tmp_path / "data"), tmp_path / "store"
+    xeval("run", models, "--data", data, "--store", store, "--tasks", "pawsx")
+    victim = sorted(store.rglob("*.parquet"))[0]
+    victim.write_bytes(victim.read_bytes()[:-5])
+    code, out, err = xeval("show", store)
+    assert code == 1
+    assert victim.name in " ".join(err.split()).replace(" ", "")
+    assert "pawsx" in out
+
+
+def test_cards_make_a_lineage(xeval: Run, models: Path) -> None:
+    code, _, err = xeval("card", models / "paws", "--phase", "target", "--base", "tiny")
+    assert code == 2
+    assert "--target" in err
+    code, _, _ = xeval(
+        "card", models / "paws", "--phase", "target", "--base", "tiny", "--target", "pawsx-en", "--seed", 1
+    )
+    assert code == 0
+    code, out, _ = xeval("ls", models, "--json")
+    assert json.loads(out)[1]["target"] == "pawsx-en"
+
+
+def test_no_color_is_respected() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "xeval.cli", "ls", "nowhere"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+    assert done.returncode == 1
+    assert "\x1b[" not in done.stderr
+    assert done.stderr.startswith("xeval: nowhere: no such directory")

@@ -1,0 +1,156 @@
+"""Unit files: written whole or not at all, damaged ones named, old ones readable."""
+
+import os
+import stat
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from xeval.errors import StoreError
+from xeval.store import METADATA_KEY, Store, UnitRecord, read_scores, read_table
+
+
+def record(**changes: object) -> UnitRecord:
+    values: dict[str, object] = {
+        "fingerprint": "f" * 32,
+        "identity": "12345678",
+        "task": "xnli",
+        "task_version": 1,
+        "kind": "classification",
+        "group": "classification",
+        "language": "de",
+        "main_metric": "accuracy",
+        "metrics": ["accuracy"],
+        "chance": 1 / 3,
+        "checkpoint": "a",
+        "checkpoint_digest": "d",
+        "checkpoint_path": "a",
+        "data_digest": "e",
+        "lineage": {"phase": "target", "condition": "squad", "seed": 2, "target": "mnli", "parent": "p"},
+        "finished": "2026-01-01T00:00:00+00:00",
+    }
+    return UnitRecord.model_validate(values | changes)
+
+
+ROWS: dict[str, list[object]] = {
+    "item_id": ["1", "2", "3"],
+    "cluster_id": ["1", "1", "2"],
+    "hops": [0, 0, 0],
+    "prediction": ["x", "y", "z"],
+    "accuracy.num": [1.0, 0.0, 1.0],
+    "accuracy.den": [1.0, 1.0, 1.0],
+}
+
+
+def test_a_unit_reads_back_as_tidy_scores(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.prepare()
+    path = store.write(record(), ROWS)
+    assert store.finished() == {"f" * 32: {"12345678": path}}
+    assert store.read(path) == (record(), ROWS)
+    frame = read_scores(tmp_path)
+    assert frame["num"].tolist() == [1.0, 0.0, 1.0]
+    assert frame.iloc[0][["condition", "target", "seed", "lang", "parent", "phase"]].tolist() == [
+        "squad",
+        "xnli",
+        2,
+        "de",
+        "p",
+        "target",
+    ]
+
+
+def test_only_the_newest_unit_of_a_path_counts(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(record(), ROWS)
+    store.write(
+        record(fingerprint="e" * 32, finished="2026-02-01T00:00:00+00:00", checkpoint_digest="new"), ROWS
+    )
+    assert set(read_scores(tmp_path)["digest"]) == {"new"}
+    assert len(store.records()[0]) == 2
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "foreign", "metadata"])
+def test_damaged_files_are_named_and_the_others_are_read(tmp_path: Path, damage: str) -> None:
+    store = Store(tmp_path)
+    good = store.write(record(), ROWS)
+    bad = store.unit_path("xnli", "fr", "b" * 32, "12345678")
+    bad.parent.mkdir(parents=True)
+    content = good.read_bytes()
+    if damage == "foreign":
+        pq.write_table(pa.table({"a": [1]}), bad)
+    elif damage == "metadata":
+        pq.write_table(pa.table({"a": [1]}).replace_schema_metadata({METADATA_KEY: b"{}"}), bad)
+    else:
+        bad.write_bytes({"truncated": content[:-30], "empty": b"", "text": b"hello"}[damage])
+    records, damaged = store.records()
+    assert [path for path, _ in records] == [good]
+    assert [unit.path for unit in damaged] == [bad]
+    assert "delete it and run again" in damaged[0].reason
+    assert "\n" not in damaged[0].reason
+    with pytest.raises(StoreError, match="damaged"):
+        read_scores(tmp_path)
+
+
+def test_a_file_damaged_in_the_middle_is_one_sentence(tmp_path: Path) -> None:
+    path = Store(tmp_path).write(record(), {**ROWS, "prediction": ["x" * 5000, "y" * 300, "z"]})
+    content = bytearray(path.read_bytes())
+    content[4:60] = b"\x00" * 56
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="damaged"):
+        read_table(path)
+
+
+def test_records_of_a_newer_schema_ask_for_an_upgrade_and_unknown_fields_are_ignored(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(record(schema_version=99), ROWS)
+    assert "upgrade" in store.records()[1][0].reason
+    assert UnitRecord.model_validate(record().model_dump() | {"invented_later": 1}) == record()
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left on device"):
+        Store(tmp_path).write(record(), ROWS)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind the superuser")
+def test_a_read_only_store_is_one_sentence_but_can_be_read(tmp_path: Path) -> None:
+    Store(tmp_path).write(record(), ROWS)
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        with pytest.raises(StoreError, match="cannot be written"):
+            Store(tmp_path).prepare()
+        assert len(read_scores(tmp_path)) == 3
+    finally:
+        tmp_path.chmod(stat.S_IRWXU)
+
+
+def test_a_store_below_a_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        Store(tmp_path / "file" / "store").prepare()
+
+
+@pytest.mark.parametrize("root", ["nowhere", "."])
+def test_an_empty_or_missing_store_is_one_sentence(tmp_path: Path, root: str) -> None:
+    with pytest.raises(StoreError, match="store"):
+        read_scores(tmp_path / root)
+
+
+def test_a_unit_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.prepare()
+    with store.claim("a") as mine, store.claim("b") as other:
+        assert mine
+        assert other
+        with Store(tmp_path).claim("a") as again:
+            assert not again
+    with store.claim("a") as mine:
+        assert mine

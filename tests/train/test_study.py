@@ -1,0 +1,280 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from train import phases, study
+from train.phases import NotFiniteError, PhaseJob
+from train.study import Node, Study, load_study, nodes, plan_study, study_texts, train_study
+from xeval.checkpoints import Checkpoint, discover
+from xeval.errors import UsageError
+
+FILE = """
+[study]
+name = "grid"
+base = "{base}"
+conditions = ["none", "xhops-lookup", "xhops-claim+xhops-lookup"]
+targets = ["xhops-claim-1", "xhops-claim-2", "xhops-question-1", "django"]
+languages = ["en", "de"]
+freeze_embeddings = true
+seeds = {{ baseline = 2, intermediate = [7] }}
+
+[recipe]
+name = "small"
+[recipe.intermediate]
+max_steps = 3
+train_size = 16
+dev_size = 4
+max_length = 64
+[recipe.target]
+max_steps = 2
+train_size = 16
+dev_size = 4
+max_length = 64
+[recipe.sets.xhops-question]
+max_length = 96
+"""
+
+
+@pytest.fixture
+def file(tiny_encoder: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "study.toml"
+    path.write_text(FILE.format(base=tiny_encoder))
+    return path
+
+
+def edited(file: Path, old: str, new: str) -> Path:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    return file
+
+
+# --- the file ----------------------------------------------------------------------------------------------
+
+
+def test_a_study_file_is_read(file: Path, tiny_encoder: Path) -> None:
+    read = load_study(file)
+    assert read.seeds.baseline == (0, 1)
+    assert read.seeds.intermediate == (7,)
+    assert read.base == str(tiny_encoder)
+    assert [s.name for s in read.target_sets()] == ["xhops-claim", "xhops-question"]
+    claim, question = read.target_sets()
+    assert read.hyper("target", (claim,)).max_length == 64
+    assert read.hyper("target", (question,)).max_length == 96
+    assert read.hyper("intermediate", (claim, question)).max_steps == 3
+    assert read.task_languages(read.targets[-1]) == ("de",)
+    assert read.analysis.margin_points == 1.0
+
+
+MISTAKES = [
+    ("conditions =", "condtions =", "unknown key 'condtions' in [study]; did you mean 'conditions'?"),
+    ("baseline =", "base_line =", "unknown key 'base_line' in [study.seeds]; did you mean 'baseline'?"),
+    ("[recipe.target]", "[recipe.targets]", "unknown key 'targets' in [recipe]; did you mean 'target'?"),
+    ("max_steps = 3", "max_step = 3", "unknown key 'max_step' in [recipe.intermediate]; did you mean 'max_steps'?"),
+    ("max_length = 96", "max_len = 9", "unknown key 'max_len' in [recipe.sets.xhops-question]; did you mean 'max_length'?"),
+    ("sets.xhops-question", "sets.xhops-questoin", "[recipe.sets.xhops-questoin]: no phase trains on it; did you mean 'xhops-question'?"),
+    ('"xhops-claim-1"', '"xhop-claim-1"', "unknown task 'xhop-claim-1'; did you mean 'xhops-claim-1'?"),
+    ('"xhops-lookup",', '"xhops-lokup",', "unknown training set 'xhops-lokup'; did you mean 'xhops-lookup'?"),
+    ("claim+xhops-lookup", "claim+xhops-claim", "condition 'xhops-claim+xhops-claim' names a set twice."),
+    ('"none", ', "", "conditions lacks 'none', the baseline that every gain is measured against."),
+    ('"xhops-claim-2"', '"xhops-claim-1"', "targets names 'xhops-claim-1' twice."),
+    ('"de"]', '"deu"]', "no target has the language 'deu'; did you mean 'de'?"),
+    ('["en", "de"]', '["en"]', "target django is in none of the languages"),
+    ('name = "small"', 'name = "smal"', "unknown recipe 'smal'; did you mean 'small'?"),
+    ("baseline = 2", "baseline = 0", "baseline in [study.seeds]: Value error, give a number of at least 1"),
+    ("[7]", "[7, 7]", "give a number of at least 1, or a list of different seeds"),
+    ("max_steps = 3", "max_steps = 0", "intermediate phase: max_steps: Input should be greater than 0"),
+    ('name = "grid"', "", "the key 'name' in [study] is missing."),
+    ("[study]", "[study", "cannot be read as a study file"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "message"), MISTAKES, ids=[m[1] or m[0] for m in MISTAKES])
+def test_a_mistake_is_named_with_what_is_near(file: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_study(edited(file, old, new))
+    assert message in str(caught.value)
+    assert "study.toml: " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# --- the grid ----------------------------------------------------------------------------------------------
+
+
+def names(study_file: Path) -> dict[str, Node]:
+    return {node.name: node for node in nodes(load_study(study_file))}
+
+
+def test_the_grid_shares_its_prefixes(file: Path) -> None:
+    grid = nodes(load_study(file))
+    # Two targets train on xhops-claim and one on nothing: 2 target nodes a seed.
+    assert len(grid) == 1 + 2 * 2 + 2 * (1 + 2)
+    assert len({node.name for node in grid}) == len({node.digest for node in grid}) == len(grid)
+    stems = [node.name.rpartition("-")[0] for node in grid]
+    assert stems[1:3] == ["none/xhops-claim/seed-0", "none/xhops-question/seed-0"]
+    assert "xhops-claim+xhops-lookup/intermediate/seed-7" in stems
+    for position, node in enumerate(grid):
+        assert node.parent is None or node.parent in grid[:position]
+    parents = {n.parent.phase for n in grid if n.phase == "target" and n.condition != "none" and n.parent}
+    assert parents == {"intermediate"}
+
+
+def test_a_change_touches_what_depends_on_it(file: Path) -> None:
+    before = names(file)
+    fewer = names(edited(file, "baseline = 2", "baseline = 1"))
+    assert fewer.keys() < before.keys()
+    target = names(edited(file, "max_steps = 2", "max_steps = 4"))
+    assert {n.phase for name, n in target.items() if name in before} == {"base", "intermediate"}
+    first = names(edited(file, "max_steps = 3", "max_steps = 5"))
+    kept = {n.condition for name, n in first.items() if name in target}
+    assert kept == {"none"}
+    frozen = names(edited(file, "freeze_embeddings = true", "freeze_embeddings = false"))
+    assert {n.phase for name, n in frozen.items() if name in first} == {"base"}
+    assert not names(edited(file, "[study]", "[study]\nlayers = 1")).keys() & frozen.keys()
+
+
+def test_the_texts_of_a_study_are_those_of_training_dev_and_evaluation(file: Path) -> None:
+    read = load_study(file)
+    texts = set(study_texts(read))
+    for target in read.targets:
+        for language in read.task_languages(target):
+            example: Any = target.source.load(None, language, target.split)[-1]
+            assert (
+                getattr(example, "context", None)
+                or getattr(example, "first", None)
+                or example.target in texts
+            )
+    lookup = study.training_set("xhops-lookup").source
+    for split in ("train", "dev"):
+        example = lookup.load(None, "en", split)[0]
+        assert {example.question, example.context} <= texts
+
+
+# --- training ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(file: Path) -> Study:
+    edited(file, ', "xhops-claim+xhops-lookup"]', "]")
+    return load_study(edited(file, "baseline = 2", "baseline = 1"))
+
+
+def test_a_study_is_trained_once(small: Study, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    plan = plan_study(small, out)
+    assert {planned.state for planned in plan} == {"to do"}
+    assert [planned.steps for planned in plan] == [0, 2, 2, 3, 2, 2]
+    assert all(planned.tokens > 100 for planned in plan[1:])
+    outcome = train_study(small, out)
+    grid = nodes(small)
+    assert outcome.trained == tuple(grid)
+    assert not outcome.failures
+    assert not outcome.stopped
+    assert {planned.state for planned in plan_study(small, out)} == {"finished"}
+    cards = {c.name: c.lineage for c in discover(out)}
+    assert cards.keys() == {node.name for node in grid}
+    for node in grid[1:]:
+        card, parent = cards[node.name], node.parent
+        assert card is not None
+        assert parent is not None
+        assert (card.phase, card.condition, card.seed) == (node.phase, node.condition, node.seed)
+        assert card.parent == Checkpoint(out / parent.name, parent.name).digest
+        assert card.recipe["name"] == "small"
+    times = {node.name: (out / node.name / "xeval.json").stat().st_mtime_ns for node in grid}
+    again = train_study(small, out)
+    assert again.trained == ()
+    assert again.reused == tuple(grid)
+    assert times == {node.name: (out / node.name / "xeval.json").stat().st_mtime_ns for node in grid}
+
+
+def test_a_failed_node_stops_only_what_starts_from_it(
+    small: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = phases.train_phase
+
+    def train_phase(job: PhaseJob, out: Path, **options: Any) -> Path:
+        if job.phase == "intermediate":
+            raise NotFiniteError("the loss was not finite")
+        return original(job, out, **options)
+
+    monkeypatch.setattr(phases, "train_phase", train_phase)
+    outcome = train_study(small, tmp_path / "out")
+    assert [node.condition for node in outcome.trained] == ["none"] * 3
+    problems = {failure.node.phase: failure.problem for failure in outcome.failures}
+    assert problems["intermediate"] == "the loss was not finite"
+    assert "failed, which it starts from" in problems["target"]
+    assert not outcome.stopped
+    monkeypatch.undo()
+    repaired = train_study(small, tmp_path / "out")
+    assert len(repaired.trained) == 3
+    assert not repaired.failures
+
+
+def test_trimmed_vocabulary_reads_the_study_as_before(file: Path, tmp_path: Path) -> None:
+    """The tiny tokenizer cannot be trimmed, which has to be said rather than passed over."""
+    trimmed = load_study(edited(file, "[study]", "[study]\ntrim_vocabulary = true"))
+    outcome = train_study(trimmed, tmp_path / "out")
+    assert len(outcome.failures) == len(nodes(trimmed))
+    assert "BPE" in outcome.failures[0].problem
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from train.study import Silent, load_study, train_study
+
+class Told(Silent):
+    def start(self, node):
+        print("start", node.name, flush=True)
+
+outcome = train_study(load_study(Path(sys.argv[1])), Path(sys.argv[2]), progress=Told())
+for node in outcome.trained:
+    print("trained", node.name, flush=True)
+sys.exit(3 if outcome.stopped else 0)
+"""
+
+
+def start(file: Path, out: Path) -> "subprocess.Popen[str]":
+    program = file.with_name("program.py")
+    program.write_text(PROGRAM)
+    return subprocess.Popen(
+        [sys.executable, str(program), str(file), str(out)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_two_processes_share_the_work_and_sigterm_saves(file: Path, tmp_path: Path) -> None:
+    """The first process is told to stop in the middle of a phase; the second ends what is left."""
+    edited(file, "max_steps = 2", "max_steps = 60")
+    read, out = load_study(file), tmp_path / "out"
+    process = start(file, out)
+    assert process.stdout is not None
+    begun = process.stdout.readline()
+    assert begun.startswith("start base/")
+    outcomes: list[Any] = []
+    thread = threading.Thread(target=lambda: outcomes.append(train_study(read, out)))
+    thread.start()
+    lines = [line.split()[-1] for line in process.stdout.readlines(1) if line.startswith("start")]
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    rest, _ = process.communicate(timeout=60)
+    thread.join(timeout=120)
+    (outcome,) = outcomes
+    theirs = {line.split()[1] for line in rest.splitlines() if line.startswith("trained")}
+    ours = {node.name for node in outcome.trained}
+    assert theirs
+    assert ours
+    assert not theirs & ours
+    assert theirs | ours == {node.name for node in nodes(read)}
+    assert process.returncode in (0, 3), lines
+    assert not outcome.failures
+    assert not list(out.rglob("*.partial"))
