@@ -193,7 +193,9 @@ class Checkpoint:
         from transformers import AutoTokenizer
 
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self.path, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(
+                self.path, local_files_only=True, trust_remote_code=False
+            )
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise CheckpointError(
                 f"{self.path}: the tokenizer cannot be loaded ({_one_line(error)})."
@@ -220,6 +222,7 @@ class Checkpoint:
             model, report = getattr(transformers, auto_class).from_pretrained(
                 self.path,
                 local_files_only=True,
+                trust_remote_code=False,
                 use_safetensors=True,
                 output_loading_info=True,
                 dtype=dtype or torch.float32,

@@ -2,8 +2,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +77,14 @@ MISTAKES = [
     ("baseline =", "base_line =", "unknown key 'base_line' in [study.seeds]; did you mean 'baseline'?"),
     ("[recipe.target]", "[recipe.targets]", "unknown key 'targets' in [recipe]; did you mean 'target'?"),
     ("max_steps = 3", "max_step = 3", "unknown key 'max_step' in [recipe.intermediate]; did you mean 'max_steps'?"),
-    ("max_length = 96", "max_len = 9", "unknown key 'max_len' in [recipe.sets.xhops-question]; did you mean 'max_length'?"),
-    ("sets.xhops-question", "sets.xhops-questoin", "[recipe.sets.xhops-questoin]: no phase trains on it; did you mean 'xhops-question'?"),
+    ("max_length = 96", "max_len = 9", "'max_len' in [recipe.sets.xhops-question]; did you mean 'max_length'?"),
+    ("sets.xhops-question", "sets.xhops-questoin", "no phase trains on it; did you mean 'xhops-question'?"),
     ('"xhops-claim-1"', '"xhop-claim-1"', "unknown task 'xhop-claim-1'; did you mean 'xhops-claim-1'?"),
     ('"xhops-lookup",', '"xhops-lokup",', "unknown training set 'xhops-lokup'; did you mean 'xhops-lookup'?"),
     ("claim+xhops-lookup", "claim+xhops-claim", "condition 'xhops-claim+xhops-claim' names a set twice."),
     ('"none", ', "", "conditions lacks 'none', the baseline that every gain is measured against."),
     ('"xhops-claim-2"', '"xhops-claim-1"', "targets names 'xhops-claim-1' twice."),
-    ('"de"]', '"deu"]', "no target has the language 'deu'; did you mean 'de'?"),
+    ('"de"]', '"xx"]', "no target has the language 'xx'."),
     ('["en", "de"]', '["en"]', "target django is in none of the languages"),
     ('name = "small"', 'name = "smal"', "unknown recipe 'smal'; did you mean 'small'?"),
     ("baseline = 2", "baseline = 0", "baseline in [study.seeds]: Value error, give a number of at least 1"),
@@ -217,12 +216,59 @@ def test_a_failed_node_stops_only_what_starts_from_it(
     assert not repaired.failures
 
 
-def test_trimmed_vocabulary_reads_the_study_as_before(file: Path, tmp_path: Path) -> None:
-    """The tiny tokenizer cannot be trimmed, which has to be said rather than passed over."""
-    trimmed = load_study(edited(file, "[study]", "[study]\ntrim_vocabulary = true"))
+def test_a_trimmed_base_reads_the_evaluation_texts_as_before(small: Study, tmp_path: Path) -> None:
+    trimmed = replace(small, trim_vocabulary=True, conditions=("none",), targets=small.targets[:1])
     outcome = train_study(trimmed, tmp_path / "out")
-    assert len(outcome.failures) == len(nodes(trimmed))
-    assert "BPE" in outcome.failures[0].problem
+    assert [node.phase for node in outcome.trained] == ["base", "target"]
+    base = Checkpoint(tmp_path / "out" / outcome.trained[0].name, "base")
+    whole = Checkpoint(Path(small.base), "whole")
+    assert base.config["vocab_size"] < whole.config["vocab_size"]
+    texts = [example.first for example in small.targets[0].source.load(None, "de", "test")]  # type: ignore[union-attr]
+    trimmed_pieces, whole_pieces = (
+        [tokenizer.tokenize(text) for text in texts]
+        for tokenizer in (base.load_tokenizer(), whole.load_tokenizer())
+    )
+    assert trimmed_pieces == whole_pieces
+
+
+class Told(study.Silent):
+    """Calls ``on_step`` after every step of a phase, and ``on_end`` when a node is done."""
+
+    def __init__(self, on_step: Any = None, on_end: Any = None) -> None:
+        self.on_step, self.on_end = on_step, on_end
+
+    def step(self, node: Node, step: phases.Step) -> None:
+        if self.on_step:
+            self.on_step(node, step)
+
+    def end(self, node: Node, problem: str | None) -> None:
+        del problem
+        if self.on_end:
+            self.on_end(node)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_the_state_and_ends_the_run(
+    small: Study, tmp_path: Path, number: signal.Signals
+) -> None:
+    before = signal.getsignal(number)
+
+    def interrupt(node: Node, step: phases.Step) -> None:
+        if node.phase == "intermediate" and step.step == 2:
+            os.kill(os.getpid(), number)
+
+    outcome = train_study(small, tmp_path, progress=Told(interrupt))
+    assert outcome.stopped
+    assert not outcome.failures
+    assert [node.condition for node in outcome.trained] == ["none"] * 3
+    states = [planned.state for planned in plan_study(small, tmp_path)]
+    assert states == ["finished"] * 3 + ["begun"] + ["to do"] * 2
+    assert signal.getsignal(number) is before
+    steps: list[int] = []
+    rest = train_study(small, tmp_path, progress=Told(lambda _, step: steps.append(step.step)))
+    assert steps[0] == 3
+    assert len(rest.trained) == 3
+    assert not rest.stopped
 
 
 PROGRAM = """
@@ -234,47 +280,38 @@ class Told(Silent):
     def start(self, node):
         print("start", node.name, flush=True)
 
-outcome = train_study(load_study(Path(sys.argv[1])), Path(sys.argv[2]), progress=Told())
-for node in outcome.trained:
-    print("trained", node.name, flush=True)
-sys.exit(3 if outcome.stopped else 0)
+    def end(self, node, problem):
+        print("end", node.name, flush=True)
+
+train_study(load_study(Path(sys.argv[1])), Path(sys.argv[2]), progress=Told(), save_seconds=0)
 """
 
 
-def start(file: Path, out: Path) -> "subprocess.Popen[str]":
-    program = file.with_name("program.py")
+def test_two_processes_share_the_work_and_one_is_killed(file: Path, tmp_path: Path) -> None:
+    read, out, program = load_study(file), tmp_path / "out", tmp_path / "program.py"
     program.write_text(PROGRAM)
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, str(program), str(file), str(out)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE,
         text=True,
     )
-
-
-def test_two_processes_share_the_work_and_sigterm_saves(file: Path, tmp_path: Path) -> None:
-    """The first process is told to stop in the middle of a phase; the second ends what is left."""
-    edited(file, "max_steps = 2", "max_steps = 60")
-    read, out = load_study(file), tmp_path / "out"
-    process = start(file, out)
     assert process.stdout is not None
-    begun = process.stdout.readline()
-    assert begun.startswith("start base/")
-    outcomes: list[Any] = []
-    thread = threading.Thread(target=lambda: outcomes.append(train_study(read, out)))
-    thread.start()
-    lines = [line.split()[-1] for line in process.stdout.readlines(1) if line.startswith("start")]
-    time.sleep(0.3)
-    process.send_signal(signal.SIGTERM)
-    rest, _ = process.communicate(timeout=60)
-    thread.join(timeout=120)
-    (outcome,) = outcomes
-    theirs = {line.split()[1] for line in rest.splitlines() if line.startswith("trained")}
-    ours = {node.name for node in outcome.trained}
-    assert theirs
-    assert ours
-    assert not theirs & ours
-    assert theirs | ours == {node.name for node in nodes(read)}
-    assert process.returncode in (0, 3), lines
+    assert process.stdout.readline().startswith("start base/")
+    ours: list[str] = []
+
+    def kill_after_two(node: Node) -> None:
+        ours.append(node.name)
+        if len(ours) == 2:
+            process.kill()
+
+    outcome = train_study(read, out, progress=Told(on_end=kill_after_two))
+    rest, _ = process.communicate()
+    theirs = {line.split()[1] for line in rest.splitlines() if line.startswith("end")}
+    assert process.returncode == -signal.SIGKILL
     assert not outcome.failures
+    assert len(set(ours)) == len(ours) == len(outcome.trained)
+    assert theirs
+    assert not theirs & set(ours)
+    assert {n.name for n in (*outcome.trained, *outcome.reused)} == {n.name for n in nodes(read)}
     assert not list(out.rglob("*.partial"))

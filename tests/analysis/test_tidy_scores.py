@@ -1,0 +1,125 @@
+"""What the analysis refuses to read, and how it says so."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+
+from analysis.scores import check, load, main_rows, table
+from xeval.errors import DataError, UsageError, XevalError
+
+
+@pytest.fixture(scope="module")
+def good() -> pd.DataFrame:
+    tasks = [
+        synthetic.Task("pairs", "classification", 60, {"mnli": 3.0}, clusters=6),
+        synthetic.Task("chains", "multi-hop QA", 50, {"mnli": 1.0}, clusters=5),
+    ]
+    return synthetic.frame(tasks, np.random.default_rng(0), {"none": 2, "mnli": 2})
+
+
+def cell(frame, **values) -> pd.Series:
+    chosen = pd.Series(True, index=frame.index)
+    for name, value in values.items():
+        chosen &= frame[name] == value
+    return chosen
+
+
+def test_a_good_frame_keeps_its_rows_in_canonical_order(good):
+    checked = check(good)
+    assert len(checked) == len(good)
+    assert checked["num"].sum() == good["num"].sum()
+    pd.testing.assert_frame_equal(checked, check(good.sample(frac=1, random_state=1)))
+    assert check(good.assign(num=good["num"].astype(str)))["num"].equals(checked["num"])
+
+
+BAD = {
+    "lack the column 'den'": lambda f: f.drop(columns="den"),
+    "have no rows": lambda f: f.iloc[:0],
+    "occurs more than once": lambda f: pd.concat([f, f.iloc[[3]]]),
+    "lacks item 'pairs-00003'": lambda f: f[
+        ~cell(f, condition="mnli", seed=1, lang="sw", item_id="pairs-00003")
+    ],
+    "'chains', condition 'mnli', seed 0: language 'de' is missing": lambda f: f[
+        ~cell(f, target="chains", condition="mnli", seed=0, lang="de")
+    ],
+    "'chains': condition 'mnli' seed 1 is missing": lambda f: f[
+        ~cell(f, target="chains", condition="mnli", seed=1)
+    ],
+    "'chains': condition 'mnli' is missing": lambda f: f[~cell(f, target="chains", condition="mnli")],
+    "'chains': has no baseline": lambda f: f[~cell(f, target="chains", condition="none")],
+    "no baseline: no row has condition 'none'": lambda f: f[f["condition"] != "none"],
+    "den is negative": lambda f: f.assign(den=f["den"].mask(f.index == 7, -1.0)),
+    "num is negative": lambda f: f.assign(num=f["num"].mask(f.index == 7, -1.0)),
+    "num is larger than den": lambda f: f.assign(num=f["num"].mask(f.index == 7, 1.5)),
+    "num is 'many', not a number": lambda f: f.assign(num=f["num"].astype(object).mask(f.index == 7, "many")),
+    "seed is not a whole number": lambda f: f.assign(seed=f["seed"] + 0.5),
+    "unknown group 'reading'": lambda f: f.assign(group=f["group"].replace("multi-hop QA", "reading")),
+    "belongs to several groups": lambda f: f.assign(group=f["group"].mask(f.index == 7, "retrieval")),
+    "belongs to several clusters": lambda f: f.assign(cluster_id=f["cluster_id"].mask(f.index == 7, "other")),
+    "only one item cluster": lambda f: f.assign(cluster_id="one"),
+    "den sums to 0": lambda f: f.assign(
+        den=f["den"].mask(cell(f, target="pairs", condition="mnli", seed=0, lang="de"), 0.0),
+        num=f["num"].mask(cell(f, target="pairs", condition="mnli", seed=0, lang="de"), 0.0),
+    ),
+    "chance is not between 0 and 1": lambda f: f.assign(chance=25.0),
+    "has no main metric (accuracy)": lambda f: f.assign(main=False),
+    "has several main metrics (accuracy, f1)": lambda f: pd.concat([f, f.assign(metric="f1")]).assign(
+        main=True
+    ),
+    "seed -1 (no training) and with seed": lambda f: f.assign(seed=f["seed"] - 1),
+    "already counts as another run": lambda f: f.assign(checkpoint=f["condition"] + f["target"]),
+    "comes from several checkpoints": lambda f: f.assign(
+        checkpoint=f["condition"] + f["target"] + f["seed"].astype(str) + f["lang"]
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", BAD)
+def test_bad_frames_are_refused_with_one_sentence(good, sentence):
+    with pytest.raises(DataError) as refusal:
+        check(BAD[sentence](good).reset_index(drop=True))
+    assert sentence in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_first_offending_cell_is_named(good):
+    with pytest.raises(DataError) as refusal:
+        check(good.assign(num=good["num"].mask(good.index == 7, 2.0)))
+    row = good.iloc[7]
+    for name in ("target", "condition", "lang", "item_id"):
+        assert repr(row[name]) in str(refusal.value)
+
+
+def test_incomplete_runs_are_dropped_only_on_request(good):
+    partial = good[~cell(good, target="chains", condition="mnli", seed=0, lang="de")]
+    kept = check(partial, incomplete="drop")
+    assert not cell(kept, target="chains", condition="mnli", seed=0).any()
+    assert len(kept) == len(good) - cell(good, target="chains", condition="mnli", seed=0).sum()
+
+
+def test_the_main_metric_represents_the_target(good):
+    both = pd.concat([good.assign(main=True), good.assign(metric="loose", num=1.0, main=False)])
+    assert set(main_rows(check(both))["metric"]) == {"accuracy"}
+    scores = table(check(both)).set_index(["metric", "target", "condition", "lang"])["score"]
+    assert scores["loose"].eq(1.0).all()
+    own = good[cell(good, target="pairs", condition="none", lang="de")]
+    assert scores["accuracy", "pairs", "none", "de"] == pytest.approx(own["num"].sum() / own["den"].sum())
+
+
+def test_files_are_read_and_other_paths_refused(good, tmp_path):
+    frame = good.replace({"lang": {"sw": "nan"}}).assign(chance=0.5, main=True)
+    frame.to_csv(tmp_path / "scores.csv", index=False)
+    frame.to_parquet(tmp_path / "scores.parquet")
+    expected = check(frame)
+    for name in ("scores.csv", "scores.parquet"):
+        pd.testing.assert_frame_equal(check(load(tmp_path / name)), expected)
+    assert {"nan", "none"} <= set(expected["lang"]) | set(expected["condition"])
+    (tmp_path / "scores.txt").write_text("x")
+    (tmp_path / "broken.parquet").write_text("x")
+    for name, kind in (("scores.txt", UsageError), ("absent.csv", UsageError), ("broken.parquet", DataError)):
+        with pytest.raises(kind, match=name):
+            load(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(XevalError):
+        load(tmp_path / "empty")
