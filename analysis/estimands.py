@@ -158,7 +158,7 @@ def retention(
     The covariance comes from Var(a - b) = Var(a) + Var(b) - 2 Cov(a, b) (Fieller 1954).
     """
     top, bottom = study.estimate(numerator, scale), study.estimate(denominator, scale)
-    if bottom.low <= 0.0:
+    if bottom.low <= 0.0 or not (top.seeds_estimable and bottom.seeds_estimable):
         return None
     difference = study.estimate(combine([(1.0, numerator), (-1.0, denominator)]), scale)
     t = float(stdtrit(min(difference.df, bottom.df), 1.0 - (1.0 - difference.confidence) / 2.0))

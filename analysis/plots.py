@@ -155,7 +155,7 @@ def forest(analysis: Analysis, *, narrow: bool = False) -> Figure:
     height = top + bottom + ROW_INCHES * len(rows)
     figure, axes = _figure(width, height)
     panels: list[tuple[Scale, float, float]] = (
-        [("points", 0.45, 0.53)] if narrow else [("points", 0.265, 0.27), ("logit", 0.68, 0.15)]
+        [("points", 0.45, 0.53)] if narrow else [("points", 0.265, 0.27), ("logit", 0.69, 0.14)]
     )
     axes.remove()
     inside = (bottom / height, 1 - (top + bottom) / height)

@@ -182,12 +182,13 @@ def _sentences(
         shown = (points.value, points.low, points.high), (logit.value, logit.low, logit.high)
     (a, low, high), (b, logit_low, logit_high) = shown
     direction = "lower" if a < 0 else "higher"
+    runs = "run" if setting.condition_runs == (1, 1) else "runs"
     sentences = [
         f"On these {setting.benchmarks} benchmarks and {_count(setting.languages, 'shared language')}, with "
-        f"{_range(setting.baseline_runs)} baseline and {_range(setting.condition_runs)} intermediate runs "
+        f"{_range(setting.baseline_runs)} baseline and {_range(setting.condition_runs)} intermediate {runs} "
         f"per task, the mean gain was {abs(a):.2f} points {direction} on multi-hop than on classification "
         f"targets ({level} of the difference {_signed(low)} to {_signed(high)} points; log-odds "
-        f"{_signed(b)}, {_signed(logit_low)} to {_signed(logit_high)})."
+        f"{_signed(b, 3)}, {_signed(logit_low, 3)} to {_signed(logit_high, 3)})."
     ]
     if one_run:
         sentences.append(
@@ -230,8 +231,8 @@ def _sentences(
     return tuple(sentences)
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
+def _signed(value: float, digits: int = 2) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def _count(number: int, noun: str) -> str:

@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from train.intermediates import data_digest, has_dev, load_examples
-from train.recipes import Hyperparameters, Phase, mixture_weights, total_steps
+from train.recipes import PHASE_VERSION, Hyperparameters, Phase, mixture_weights, total_steps
 from xeval.checkpoints import PARTIAL_SUFFIX, TOKENIZER_FILES, Checkpoint, Lineage, TrainingData
 from xeval.digests import text_digest, value_digest
 from xeval.encoder.batches import Sequences
@@ -35,9 +35,6 @@ from xeval.encoder.tokens import TextEncoder
 from xeval.errors import CheckpointError, DataError, UsageError, XevalError
 from xeval.examples import Example
 from xeval.tasks.base import IGNORED_LABEL, Encoded, Group, Settings, Task, TrainingSet
-
-PHASE_VERSION = 1
-"""Part of every node's digest: raise it when a change makes the same inputs give other weights."""
 
 STATE_NAME = "state.safetensors"
 FINISHED_NAME = "checkpoint"

@@ -13,6 +13,9 @@ from xeval.tasks.base import TrainingSet
 
 Phase = Literal["intermediate", "target"]
 
+PHASE_VERSION = 1
+"""Part of every node's digest: raise it when a change makes the same inputs give other weights."""
+
 
 class Hyperparameters(BaseModel):
     """All values that decide what a phase does to the weights, except the seed and the data.

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from train.intermediates import NONE, condition_sets, data_digest, has_dev, load_examples, training_set
-from train.recipes import RECIPES, Hyperparameters, Phase, Recipe, total_steps
+from train.recipes import PHASE_VERSION, RECIPES, Hyperparameters, Phase, Recipe, total_steps
 from xeval.checkpoints import CARD_NAME, PARTIAL_SUFFIX, Checkpoint
 from xeval.digests import value_digest
 from xeval.errors import UsageError, XevalError, did_you_mean
@@ -61,9 +61,11 @@ class Seeds(_Table):
 
 
 class StudyTable(_Table):
-    """``[study]``. Paths are relative to the study file."""
+    """``[study]``. Paths are relative to the study file; ``title`` and ``notes`` are for the report."""
 
     name: str = Field(pattern=r"^[\w][\w.-]*$")
+    title: str | None = None
+    notes: tuple[str, ...] = ()
     base: str
     revision: str | None = None
     layers: PositiveInt | None = None
@@ -124,6 +126,8 @@ class Study:
 
     path: Path
     name: str
+    title: str
+    notes: tuple[str, ...]
     base: str
     revision: str | None
     layers: int | None
@@ -208,6 +212,7 @@ def _checked(path: Path, file: StudyFile) -> Study:
     base = path.parent / table.base
     study = Study(
         path=path,
+        title=table.title or table.name,
         base=str(base.resolve()) if base.is_dir() else table.base,
         data_root=None if table.data is None else (path.parent / table.data).resolve(),
         targets=targets,
@@ -219,6 +224,7 @@ def _checked(path: Path, file: StudyFile) -> Study:
             key: getattr(table, key)
             for key in (
                 "name",
+                "notes",
                 "revision",
                 "layers",
                 "trim_vocabulary",
@@ -340,8 +346,6 @@ def _child(
     seed: int,
     data: Mapping[str, str],
 ) -> Node:
-    from train.phases import PHASE_VERSION
-
     hyper = study.hyper(phase, sets)
     digest = value_digest(
         {
@@ -595,8 +599,11 @@ def _train_node(
 
 
 def _make_base(study: Study, out: Path) -> None:
+    from transformers.utils import logging
+
     from train.base import make_base
 
+    logging.disable_progress_bar()
     make_base(
         study.base,
         out,

@@ -21,7 +21,13 @@ from analysis.verdict import within
 
 @dataclass(frozen=True)
 class Table:
-    """A titled table; the first ``labels`` columns are text, the others numbers. ``strong`` rows are set bold."""
+    """A titled table.
+
+    Attributes:
+        labels: so many columns at the left are text, the others numbers.
+        strong: rows that are set bold.
+        aside: number of a column that a narrow page leaves out.
+    """
 
     title: str
     caption: str
@@ -29,6 +35,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     labels: int = 1
     strong: frozenset[int] = frozenset()
+    aside: int | None = None
 
 
 def summary(analysis: Analysis) -> Table:
@@ -55,11 +62,11 @@ def summary(analysis: Analysis) -> Table:
     return Table(
         title="Table 1. Mean gains and contrasts",
         caption=(
-            f"Mean over {_conditions(analysis)}. Group gains are over all transfer languages of each target, "
+            f"{_conditions(analysis)}. Group gains are over all transfer languages of each target, "
             "contrasts over the languages that the compared targets share. C_QA and C_CLS hold the answer "
             "format fixed; C − C_QA mixes format, metric, chance level and training set. Seeds: share of "
             "the variance that comes from training seeds. Detectable: smallest true value found with 80 % "
-            "power (t formula; optimistic below 5 seeds). In margin: whether the 90 % interval lies within "
+            "power (t formula; optimistic below 5 seeds). In margin: whether the {inner:g} % interval lies within "
             f"±{margins['points']:g} points and ±{margins['logit']:g} log-odds." + _items_only(analysis)
         ),
         columns=(
@@ -75,6 +82,7 @@ def summary(analysis: Analysis) -> Table:
         rows=tuple(rows),
         labels=2,
         strong=frozenset(strong),
+        aside=1,
     )
 
 
@@ -108,8 +116,8 @@ def grid(analysis: Analysis) -> Table | None:
     return Table(
         title="Answer format × hops",
         caption=(
-            f"Gain in points on the shared languages ({', '.join(one.languages)}), mean over "
-            f"{_conditions(analysis)}. The corner at the bottom right is the interaction: the effect of hops "
+            f"Gain in points on the shared languages ({', '.join(one.languages)}). {_conditions(analysis)}. The "
+            "corner at the bottom right is the interaction: the effect of hops "
             f"in QA minus that in classification. Means over the other factor: hops {difference('hops')}; "
             f"format {difference('format')}."
         ),
@@ -304,7 +312,8 @@ def _condition(name: str) -> str:
 
 def _conditions(analysis: Analysis) -> str:
     count = len(analysis.averaged)
-    return analysis.averaged[0] if count == 1 else f"{count} conditions ({', '.join(analysis.averaged)})"
+    names = ", ".join(analysis.averaged)
+    return f"Condition {names}" if count == 1 else f"Mean over {count} conditions ({names})"
 
 
 def _level(analysis: Analysis) -> str:

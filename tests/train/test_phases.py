@@ -20,13 +20,14 @@ from safetensors.torch import load_file
 from train import phases
 from train.intermediates import load_examples
 from train.phases import BatchOrder, NotFiniteError, PhaseJob, PhaseStoppedError, rate_factor, train_phase
-from train.recipes import Hyperparameters, total_steps
+from train.recipes import RECIPES, Hyperparameters, total_steps
 from xeval.checkpoints import Checkpoint
 from xeval.digests import text_digest
 from xeval.encoder.loop import Loop
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import DataError, UsageError
 from xeval.examples import Answer, Example, MultipleChoice, Question, TaggedSentence, TextPair
+from xeval.tasks import all_training_sets
 from xeval.tasks.base import TrainingSet
 from xeval.tasks.choice import CHOICE
 from xeval.tasks.classification import CLASSIFICATION
@@ -480,3 +481,26 @@ def test_steps_and_mixture_follow_the_rows() -> None:
     assert np.mean(draws == 0) == pytest.approx(0.8, abs=0.02)
     uncapped = phases.mixture(hyper.model_copy(update={"mixture_cap": None}), [900, 100], 10_000, 0)
     assert np.mean(uncapped == 0) == pytest.approx(0.9, abs=0.02)
+
+
+def test_named_recipes_have_the_values_of_their_sources() -> None:
+    by_name = all_training_sets()
+
+    def row(recipe: str, data: str) -> tuple[float, float, int, int, int | None]:
+        hyper = RECIPES[recipe].resolve("target", [by_name[data]])
+        return hyper.learning_rate, hyper.epochs, hyper.batch_size, hyper.accumulation, hyper.max_length
+
+    assert row("phang2020", "mnli") == (1e-5, 2, 4, 8, 256)
+    assert row("phang2020", "pawsx-en") == (1e-5, 5, 4, 8, 256)
+    assert row("phang2020", "udpos-en") == (1e-5, 10, 4, 8, 256)
+    assert row("phang2020", "squad") == (1e-5, 2, 4, 4, 384)
+    assert row("xtreme", "mnli") == (2e-5, 5, 32, 1, 128)
+    assert row("xtreme", "udpos-en") == (2e-5, 10, 32, 1, 128)
+    assert row("xtreme", "squad") == (3e-5, 3, 4, 8, 384)
+    squad = RECIPES["xtreme"].resolve("target", [by_name["squad"]])
+    assert (squad.warmup_steps, squad.weight_decay) == (500, 1e-4)
+    assert RECIPES["small"].resolve("target", [by_name["squad"]], {"max_length": 99}).max_length == 99
+    with pytest.raises(
+        UsageError, match="recipe 'small', target phase: epochs: Input should be greater than 0"
+    ):
+        RECIPES["small"].resolve("target", [by_name["squad"]], {"epochs": 0})

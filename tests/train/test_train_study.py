@@ -70,6 +70,10 @@ def test_a_study_file_is_read(file: Path, tiny_encoder: Path) -> None:
     assert read.hyper("intermediate", (claim, question)).max_steps == 3
     assert read.task_languages(read.targets[-1]) == ("de",)
     assert read.analysis.margin_points == 1.0
+    assert (read.title, read.notes) == ("grid", ())
+    told = load_study(edited(file, "[study]", '[study]\ntitle = "A grid"\nnotes = ["tiny"]'))
+    assert (told.title, told.notes) == ("A grid", ("tiny",))
+    assert nodes(told) == nodes(read)
 
 
 MISTAKES = [
