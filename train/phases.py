@@ -294,6 +294,13 @@ def freeze(encoder: Any) -> None:
         parameter.requires_grad_(False)
 
 
+def set_dropout(model: torch.nn.Module, share: float) -> None:
+    """Give every dropout of a model the same share; the saved config keeps the base model's own."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = share
+
+
 def optimiser(parameters: dict[str, torch.nn.Parameter], hyper: Hyperparameters) -> torch.optim.AdamW:
     """AdamW; biases and normalisation weights, the vectors among the parameters, do not decay."""
     groups = [
@@ -445,6 +452,8 @@ class _Run:
         if job.freeze_embeddings:
             freeze(self.encoder)
         modules = torch.nn.ModuleList(self.models)
+        if hyper.dropout is not None:
+            set_dropout(modules, hyper.dropout)
         self.parameters = {name: p for name, p in modules.named_parameters() if p.requires_grad}
         self.optimiser = optimiser(self.parameters, hyper)
         torch.manual_seed(stream_seed("dropout", *stream))

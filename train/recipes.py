@@ -36,6 +36,7 @@ class Hyperparameters(BaseModel):
     weight_decay: float = Field(default=0.01, ge=0)
     adam_epsilon: float = Field(default=1e-8, gt=0)
     clip_norm: float = Field(default=1.0, gt=0)
+    dropout: float | None = Field(default=None, ge=0, lt=1, description="None keeps the base model's own")
     train_size: PositiveInt | None = Field(default=None, description="examples of each set; None takes all")
     mixture_cap: PositiveInt | None = Field(default=None, description="limit of a set's weight in a mixture")
     group_by_length: bool = False

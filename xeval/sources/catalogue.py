@@ -19,7 +19,7 @@ from pathlib import Path
 
 from xeval.digests import text_digest
 from xeval.errors import DataError
-from xeval.examples import Example, Translation
+from xeval.examples import Example, TextPair, Translation
 from xeval.languages import language as known_language
 
 FEWEST_WORDS = 4
@@ -90,6 +90,68 @@ class DjangoSource:
                 "leave the language out."
             )
         return pairs
+
+
+@dataclass(frozen=True)
+class DjangoTopicSource:
+    """Which part of Django a message comes from: plain classification of short real texts, by human translators.
+
+    Messages of one of ``TOPICS``' components only; placeholders and mark-up as in :class:`DjangoSource`. The
+    English message decides the split (half train, a tenth dev, the rest test), so that no language leaks
+    another's training items. English messages are those that de, es or fr translate.
+    """
+
+    def files(self, root: Path | None, language: str, split: str) -> tuple[Path, ...]:
+        """The compiled catalogues that are read, sorted."""
+        locales = _ENGLISH_SIDE if language == "en" else (language,)
+        found = {path for locale in locales for path in DjangoSource().files(root, locale, split)}
+        return tuple(sorted(path for path in found if _component(path) in TOPICS))
+
+    def digest(self, root: Path | None, language: str, split: str) -> str:
+        """Digest of the labelled messages."""
+        rows = self._rows(root, language, split)
+        return text_digest(language, split, *(text for row in rows for text in row))
+
+    def load(self, root: Path | None, language: str, split: str) -> list[Example]:
+        """The labelled messages."""
+        examples: list[Example] = []
+        for english, text, label in self._rows(root, language, split):
+            item = text_digest(english)[:12]
+            examples.append(TextPair(item, item, text, None, label))
+        return examples
+
+    def _rows(self, root: Path | None, language: str, split: str) -> list[tuple[str, str, str]]:
+        """(English message, text, label), sorted by the English message's digest."""
+        labels: dict[str, set[str]] = {}
+        texts: dict[str, str] = {}
+        for path in self.files(root, language, split):
+            for english, foreign in read_catalogue(path):
+                labels.setdefault(english, set()).add(TOPICS[_component(path)])
+                texts.setdefault(english, english if language == "en" else foreign)
+        rows = []
+        for english, found in labels.items():
+            text = texts[english]
+            clean = not (_NO_PLAIN_TEXT.search(english) or _NO_PLAIN_TEXT.search(text))
+            if len(found) == 1 and clean and text and (language == "en" or text != english):
+                rows.append((english, text, *found))
+        chosen = [row for row in rows if _split_of(row[0]) == split]
+        return sorted(chosen, key=lambda row: text_digest(row[0]))
+
+
+TOPICS = {"conf": "core", "contrib/admin": "admin", "contrib/auth": "accounts", "contrib/admindocs": "documentation"}
+TOPIC_LABELS = tuple(TOPICS.values())
+_ENGLISH_SIDE = ("de", "es", "fr")
+
+
+def _component(path: Path) -> str:
+    """``contrib/admin`` of ``.../django/contrib/admin/locale/de/LC_MESSAGES/django.mo``."""
+    parts = path.parts[: path.parts.index("locale")]
+    return "/".join(parts[len(parts) - parts[::-1].index("django") :])
+
+
+def _split_of(message: str) -> str:
+    tenth = int(text_digest(message)[:8], 16) % 10
+    return "train" if tenth < 5 else "dev" if tenth == 5 else "test"
 
 
 def read_catalogue(path: Path) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,8 @@ from xeval.encoder.batches import Sequences
 from xeval.encoder.tokens import TextEncoder
 from xeval.examples import TextPair
 from xeval.metrics import accuracy
-from xeval.sources import FileSource, GeneratedSource, JoinedSource
+from xeval.sources import DjangoTopicSource, FileSource, GeneratedSource, JoinedSource
+from xeval.sources.catalogue import TOPIC_LABELS
 from xeval.sources.classification import read_mnli, read_pawsx, read_xnli
 from xeval.tasks.base import (
     Encoded,
@@ -173,4 +174,28 @@ XHOPS_CLAIM_2 = replace(
     name="xhops-claim-2",
     group="multi-hop classification",
     source=GeneratedSource("claim", 2, XHOPS_SIZE, family="work"),
+)
+
+DJANGO_TOPIC_ENGLISH = TrainingSet(
+    name="django-topic-en",
+    kind=CLASSIFICATION,
+    labels=TOPIC_LABELS,
+    source=DjangoTopicSource(),
+    licence="BSD 3-Clause",
+)
+DJANGO_TOPIC = Task(
+    name="django-topic",
+    kind=CLASSIFICATION,
+    group="classification",
+    languages=tuple(
+        "af ar bg bn de el en es et eu fa fi fr he hi hu id it ja ka kk ko ml mr nl pt ru sw ta te th tr ur vi "
+        "zh".split()
+    ),
+    metrics=("accuracy",),
+    source=DjangoTopicSource(),
+    training="django-topic-en",
+    labels=TOPIC_LABELS,
+    chance="data",
+    licence="BSD 3-Clause",
+    citation="Django's translators, https://www.djangoproject.com",
 )
