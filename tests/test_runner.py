@@ -34,10 +34,11 @@ class Silent:
 
     def finished(self, unit: Unit, record: UnitRecord, score: float) -> None:
         assert 0 <= score <= 1
+        assert record.task == unit.task.name
         self.finished_units.append(unit.name)
 
     def failed(self, unit: Unit, reason: str) -> None:
-        self.failures.append(reason)
+        self.failures.append(f"{unit.name}: {reason}")
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,10 @@ def build(root: Path, checkpoints: int) -> None:
         fast.save_pretrained(path)
     for language in task("udpos").languages:
         words = sentence("de", 1).split()
-        rows = [f"{n}\t{w}\t_\t{t}\t_\t_\t0\t_\t_\t_" for n, (w, t) in enumerate(zip(words, TAGS, strict=False), 1)]
+        rows = [
+            f"{n}\t{w}\t_\t{t}\t_\t_\t0\t_\t_\t_"
+            for n, (w, t) in enumerate(zip(words, TAGS, strict=False), 1)
+        ]
         path = root / "data/udpos" / f"UD_{language}-Tiny" / f"{language}_tiny-ud-test.conllu"
         path.parent.mkdir(parents=True)
         path.write_text("# sent_id = 1\n" + "\n".join(rows) + "\n\n")
@@ -76,7 +79,9 @@ def main() -> None:
         median = statistics.median(seconds)
         print(done.stdout)
         print(f"{checkpoints * LANGUAGES} units of {checkpoints} checkpoints: filled in {filled:.1f} s")
-        print(f"finished store: median {median:.2f} s of 5 ({min(seconds):.2f} to {max(seconds):.2f}),", end=" ")
+        print(
+            f"finished store: median {median:.2f} s of 5 ({min(seconds):.2f} to {max(seconds):.2f}),", end=" "
+        )
         print(f"{1e6 * median / (checkpoints * LANGUAGES):.0f} us a unit")
 
 

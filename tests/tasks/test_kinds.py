@@ -30,7 +30,7 @@ def question(number: int, text: str, context: str = CONTEXT) -> Question:
     return Question(f"q{number}", "p", "Where?", context, (Answer(text, context.index(text)),))
 
 
-def oracle_logits(reduced_rows: list[tuple[int, int]], rows: int) -> dict[str, np.ndarray[Any, Any]]:
+def oracle_logits(reduced_rows: list[tuple[int, int]]) -> dict[str, np.ndarray[Any, Any]]:
     """Reduced output of a model that points exactly at the trained target of every window."""
     return {
         "score": np.asarray([1.0 if end > 0 else -np.inf for _, end in reduced_rows]),
@@ -49,7 +49,7 @@ def test_the_trained_span_reads_back_as_the_answer(encoder: TextEncoder, max_len
     targets = SPAN_QA.targets(examples, encoded, ())
     pairs = list(zip(targets["start_positions"], targets["end_positions"], strict=True))
     assert any(end for _, end in pairs), "the answer is whole in at least one window"
-    reduced = oracle_logits(pairs, len(pairs))
+    reduced = oracle_logits(pairs)
     predicted = SPAN_QA.predict(examples, encoded, reduced, (), task("xquad"), "en")
     assert text in predicted.texts[0]
     assert len(predicted.texts[0]) <= len(text) + 3  # the tokens that cover the answer, not more

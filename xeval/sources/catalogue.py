@@ -128,17 +128,22 @@ class DjangoTopicSource:
             for english, foreign in read_catalogue(path):
                 labels.setdefault(english, set()).add(TOPICS[_component(path)])
                 texts.setdefault(english, english if language == "en" else foreign)
-        rows = []
+        rows: list[tuple[str, str, str]] = []
         for english, found in labels.items():
             text = texts[english]
             clean = not (_NO_PLAIN_TEXT.search(english) or _NO_PLAIN_TEXT.search(text))
             if len(found) == 1 and clean and text and (language == "en" or text != english):
-                rows.append((english, text, *found))
+                rows.append((english, text, next(iter(found))))
         chosen = [row for row in rows if _split_of(row[0]) == split]
         return sorted(chosen, key=lambda row: text_digest(row[0]))
 
 
-TOPICS = {"conf": "core", "contrib/admin": "admin", "contrib/auth": "accounts", "contrib/admindocs": "documentation"}
+TOPICS = {
+    "conf": "core",
+    "contrib/admin": "admin",
+    "contrib/auth": "accounts",
+    "contrib/admindocs": "documentation",
+}
 TOPIC_LABELS = tuple(TOPICS.values())
 _ENGLISH_SIDE = ("de", "es", "fr")
 
