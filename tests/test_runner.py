@@ -124,8 +124,8 @@ def test_a_retrained_checkpoint_at_the_same_path_is_evaluated_again(
     assert evaluate(models, data, tmp_path / "s").done == 3
     scores = read_scores(tmp_path / "s")
     newest = scores[scores["condition"] == "paws-a"]
-    assert newest["digest"].nunique() == 1
-    assert newest["digest"].iloc[0] == stale.checkpoint.digest
+    assert newest["checkpoint"].nunique() == 1
+    assert newest["checkpoint"].iloc[0] == stale.checkpoint.digest
 
 
 def test_a_card_written_later_or_a_copy_costs_no_new_work(

@@ -68,7 +68,7 @@ def test_only_the_newest_unit_of_a_path_counts(tmp_path: Path) -> None:
     store.write(
         record(fingerprint="e" * 32, finished="2026-02-01T00:00:00+00:00", checkpoint_digest="new"), ROWS
     )
-    assert set(read_scores(tmp_path)["digest"]) == {"new"}
+    assert set(read_scores(tmp_path)["checkpoint"]) == {"new"}
     assert len(store.records()[0]) == 2
 
 
@@ -130,6 +130,20 @@ def test_a_read_only_store_is_one_sentence_but_can_be_read(tmp_path: Path) -> No
         assert len(read_scores(tmp_path)) == 3
     finally:
         tmp_path.chmod(stat.S_IRWXU)
+
+
+def test_a_read_only_file_system_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above, also for the superuser: the system itself refuses."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("xeval.store.tempfile.TemporaryFile", refuse)
+    with pytest.raises(StoreError, match="Read-only file system"):
+        Store(tmp_path).prepare()
+    monkeypatch.setattr("xeval.store.tempfile.mkstemp", refuse)
+    with pytest.raises(StoreError, match="cannot be written"):
+        Store(tmp_path).write(record(), ROWS)
 
 
 def test_a_store_below_a_file_is_one_sentence(tmp_path: Path) -> None:

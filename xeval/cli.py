@@ -194,6 +194,9 @@ def report(
     source: Annotated[Path, typer.Argument(help="A store, or a CSV or Parquet file of tidy scores.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write the report to.")] = Path("report"),
     title: Annotated[str, typer.Option(help="Title of the report.")] = "Cross-lingual transfer study",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Of a store, the results on the first N items.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Analyse scores and write the report: gains, the contrast, its interval and the verdict.
@@ -202,7 +205,7 @@ def report(
     """
     from xeval import study as studies
 
-    studies.report(source, out, title=title, as_json=as_json)
+    studies.report(source, out, title=title, limit=limit, as_json=as_json)
 
 
 @app.command(name="ls", rich_help_panel=EVALUATE)

@@ -190,10 +190,10 @@ def plan(
                 missing[language] = str(error)
         if missing:
             first = next(iter(missing.values()))
-            more = (
-                f" (and {len(missing) - 1} more languages: {' '.join(missing)})" if len(missing) > 1 else ""
-            )
-            problems.append(Problem(task.name, first + more, fatal=named))
+            more = f" (no data in {len(missing)} languages: {' '.join(missing)})" if len(missing) > 1 else ""
+            # Data for some of a task's languages are enough, unless the user asked for just these languages.
+            unmet = languages is not None or len(missing) == len(task.languages)
+            problems.append(Problem(task.name, first + more, fatal=named and unmet))
     units: list[Unit] = []
     used: set[str] = set()
     reasons: dict[str, dict[str, str]] = {}

@@ -207,7 +207,8 @@ def read_scores(root: Path, limit: int | None = None) -> "pd.DataFrame":
     """Tidy scores of a store: one row per (unit, item, metric).
 
     Columns: condition, target, group, seed, lang, item_id, cluster_id, hops, metric, num, den, main, chance,
-    phase, training, parent, checkpoint, digest, unit. A checkpoint without a lineage card has its name as condition.
+    phase, training, parent and checkpoint (content digests), name, unit. A checkpoint without a lineage card has its
+    name as condition.
 
     Raises:
         StoreError: there is no store, it holds no unit, or a unit's file is damaged.
@@ -236,6 +237,7 @@ def _tidy(path: Path, record: UnitRecord) -> "pd.DataFrame":
         parts.append(part)
     frame = pd.concat(parts, ignore_index=True)
     seed = lineage.get("seed")
+    intermediate = lineage.get("phase") == "target" and lineage.get("condition", "none") != "none"
     constant: dict[str, Any] = {
         "condition": lineage.get("condition", record.checkpoint),
         "target": record.task,
@@ -245,9 +247,10 @@ def _tidy(path: Path, record: UnitRecord) -> "pd.DataFrame":
         "chance": float("nan") if record.chance is None else record.chance,
         "phase": lineage.get("phase", ""),
         "training": lineage.get("target") or "",
-        "parent": lineage.get("parent") or "",
-        "checkpoint": record.checkpoint,
-        "digest": record.checkpoint_digest,
+        # Runs that start from one intermediate checkpoint share its luck; the base is the same for all.
+        "parent": lineage.get("parent") or "" if intermediate else "",
+        "checkpoint": record.checkpoint_digest,
+        "name": record.checkpoint,
         "unit": record.fingerprint,
     }
     return frame.assign(**constant)

@@ -76,9 +76,9 @@ def train(path: Path, out: Path | None, *, dry_run: bool) -> int:
     return 0 if _train(study, out) else 1
 
 
-def report(source: Path, out: Path, *, title: str, as_json: bool) -> None:
+def report(source: Path, out: Path, *, title: str, limit: int | None, as_json: bool) -> None:
     """Analyse a store or a file of tidy scores, write the report and print its summary."""
-    frame = read_frame(source)
+    frame = read_frame(source, limit)
     result = analyse_frame(frame)
     if as_json:
         from analysis.report import write_report

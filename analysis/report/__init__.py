@@ -107,7 +107,12 @@ def console(analysis: Analysis) -> "Group":
         title_align="left",
         padding=(1, 2),
     )
-    sources = (tables.summary(analysis), tables.grid(analysis), tables.task_gains(analysis))
+    sources = (
+        tables.summary(analysis),
+        tables.mean_scores(analysis),
+        tables.grid(analysis),
+        tables.task_gains(analysis),
+    )
     shown = [
         table(
             f"\n{source.title}",

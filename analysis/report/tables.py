@@ -58,7 +58,7 @@ def summary(analysis: Analysis) -> Table:
         if name not in grid:
             strong.add(len(rows))
             rows.append((name, contrast.form.formula, *_numbers(contrast.mean, analysis)))
-    margins = verdict.margins
+    margins, inner = verdict.margins, 200 * analysis.method.confidence - 100
     return Table(
         title="Table 1. Mean gains and contrasts",
         caption=(
@@ -66,7 +66,7 @@ def summary(analysis: Analysis) -> Table:
             "contrasts over the languages that the compared targets share. C_QA and C_CLS hold the answer "
             "format fixed; C − C_QA mixes format, metric, chance level and training set. Seeds: share of "
             "the variance that comes from training seeds. Detectable: smallest true value found with 80 % "
-            "power (t formula; optimistic below 5 seeds). In margin: whether the {inner:g} % interval lies within "
+            f"power (t formula; optimistic below 5 seeds). In margin: whether the {inner:g} % interval lies within "
             f"±{margins['points']:g} points and ±{margins['logit']:g} log-odds." + _items_only(analysis)
         ),
         columns=(
@@ -220,27 +220,29 @@ def mean_scores(analysis: Analysis) -> Table:
                     target.metric,
                     str(len(languages)),
                     _mean([target.chance[lang] for lang in languages or target.languages], 100.0),
-                    _mean([by_cell.get((BASELINE, target.name, analysis.source))]),
                     *(
-                        _mean([by_cell.get((name, target.name, lang)) for lang in languages])
+                        _mean([by_cell.get((name, target.name, lang)) for lang in chosen])
                         for name in conditions
+                        for chosen in ([analysis.source], languages)
                     ),
                 )
             )
     return Table(
         title="Scores",
         caption=(
-            "Mean over runs and transfer languages, 0 to 100. Chance is that of the metric; "
-            f"{analysis.source} is the baseline in the language of training."
+            "Mean over runs, 0 to 100, in the language of training "
+            f"({analysis.source}) and over the transfer languages. Chance is that of the metric."
         ),
         columns=(
             "target",
             "metric",
             "languages",
             "chance",
-            f"{analysis.source} baseline",
-            "baseline",
-            *analysis.conditions,
+            *(
+                f"{name} {where}"
+                for name in ("baseline", *analysis.conditions)
+                for where in (analysis.source, "transfer")
+            ),
         ),
         rows=tuple(rows),
         labels=2,

@@ -182,7 +182,9 @@ def question(number: int, answered: bool = False) -> Example:
 
 
 @pytest.mark.parametrize(
-    ("make", "other"), [(pair, "y"), (choice, 1), (tagged, "B-PER"), (question, True)], ids=lambda x: str(x)
+    ("make", "other"),
+    [(pair, "y"), (choice, 1), (tagged, "B-PER"), (question, True)],
+    ids=("pair", "choice", "tagged", "question"),
 )
 def test_one_label_for_twenty_items_is_a_placeholder(make: object, other: object) -> None:
     examples = [make(n) for n in range(20)]  # type: ignore[operator]

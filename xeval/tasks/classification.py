@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from xeval.encoder.loop import Batch, Reduced
 
 XHOPS_SIZE = 1000
+XHOPS_TRAINING_SIZE = 4000
 XHOPS_LABELS = ("false", "true")
 
 
@@ -153,7 +154,9 @@ XHOPS_CLAIM_TRAINING = TrainingSet(
     name="xhops-claim",
     kind=CLASSIFICATION,
     labels=XHOPS_LABELS,
-    source=JoinedSource(tuple(GeneratedSource("claim", h, XHOPS_SIZE, family="work") for h in (1, 2))),
+    source=JoinedSource(
+        tuple(GeneratedSource("claim", h, XHOPS_TRAINING_SIZE, family="work") for h in (1, 2))
+    ),
     licence="generated",
 )
 XHOPS_CLAIM_1 = Task(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from xeval.encoder.loop import Batch, Reduced
 
 XHOPS_SIZE = 1000
+XHOPS_TRAINING_SIZE = 4000
 
 
 @dataclass(frozen=True)
@@ -212,13 +213,15 @@ XQUAD = Task(
 XHOPS_QUESTION_TRAINING = TrainingSet(
     name="xhops-question",
     kind=SPAN_QA,
-    source=JoinedSource(tuple(GeneratedSource("question", h, XHOPS_SIZE, family="work") for h in (1, 2))),
+    source=JoinedSource(
+        tuple(GeneratedSource("question", h, XHOPS_TRAINING_SIZE, family="work") for h in (1, 2))
+    ),
     licence="generated",
 )
 XHOPS_LOOKUP_TRAINING = TrainingSet(
     name="xhops-lookup",
     kind=SPAN_QA,
-    source=GeneratedSource("question", 1, XHOPS_SIZE, family="dogs"),
+    source=GeneratedSource("question", 1, XHOPS_TRAINING_SIZE, family="dogs"),
     licence="generated",
 )
 XHOPS_QUESTION_1 = Task(
