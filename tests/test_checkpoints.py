@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from xeval.checkpoints import Checkpoint, Lineage, discover
+from xeval.checkpoints import Checkpoint, Lineage, discover, publish
 from xeval.errors import CheckpointError
 
 Make = Callable[..., Path]
@@ -159,3 +159,17 @@ def test_a_head_that_is_not_there_is_an_error_not_a_random_head(
 ) -> None:
     with pytest.raises(CheckpointError, match="no such head"):
         at(make_checkpoint(tmp_path / "plain")).load("AutoModelForSequenceClassification")
+
+
+def test_a_published_checkpoint_is_readable_as_the_umask_says(tmp_path: Path) -> None:
+    save = tmp_path / "save.partial"
+    save.mkdir()
+    (save / "model.safetensors").write_text("x")
+    (save / "model.safetensors").chmod(0o600)
+    before = os.umask(0o027)
+    try:
+        publish(save, tmp_path / "save")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "save" / "model.safetensors").stat().st_mode & 0o777 == 0o640
+    assert not save.exists()

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xeval.checkpoints import PARTIAL_SUFFIX, Checkpoint, Lineage
+from xeval.checkpoints import PARTIAL_SUFFIX, Checkpoint, Lineage, publish
 from xeval.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def make_base(
         ).write(partial)
         if out.exists():
             out.rmdir()
-        partial.rename(out)
+        publish(partial, out)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

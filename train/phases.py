@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from train.intermediates import data_digest, has_dev, load_examples
 from train.recipes import PHASE_VERSION, Hyperparameters, Phase, mixture_weights, total_steps
-from xeval.checkpoints import PARTIAL_SUFFIX, TOKENIZER_FILES, Checkpoint, Lineage, TrainingData
+from xeval.checkpoints import PARTIAL_SUFFIX, TOKENIZER_FILES, Checkpoint, Lineage, TrainingData, publish
 from xeval.digests import text_digest, value_digest
 from xeval.encoder.batches import Sequences
 from xeval.encoder.loop import Loop
@@ -139,7 +139,7 @@ def train_phase(
     partial.mkdir(parents=True, exist_ok=True)
     run = _Run(job, partial, progress or (lambda _: None), stop or (lambda: False), save_seconds)
     run.train()
-    run.save_checkpoint().rename(out)
+    publish(run.save_checkpoint(), out)
     shutil.rmtree(partial)
     return out
 

@@ -1,6 +1,7 @@
 """Checkpoints on disk: discovery, lineage card, content digest, loading. Safetensors only, no remote code."""
 
 import json
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -255,6 +256,19 @@ def discover(root: Path) -> Iterator[Checkpoint]:
             "make one with `xeval base e5-small --out DIR`."
         )
     yield from sorted(found, key=lambda checkpoint: checkpoint.name)
+
+
+def publish(finished: Path, out: Path) -> None:
+    """Give a finished save its final name, in one step, readable by whoever the umask lets read.
+
+    safetensors writes files that only their owner can read, which hides a checkpoint from colleagues.
+    """
+    umask = os.umask(0)
+    os.umask(umask)
+    for file in finished.iterdir():
+        if file.is_file():
+            file.chmod(0o666 & ~umask)
+    finished.rename(out)
 
 
 def _checkpoint_directories(directory: Path) -> Iterator[Path]:

@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.table import Table
 
 PLAIN_WIDTH = 160
+SHARE_TO_JUDGE_BY = 0.05  # of the work, before a time left is more than a guess
 
 
 def console(stderr: bool = False) -> Console:
@@ -115,11 +116,11 @@ class Steps:
         if self._progress is not None:
             self._progress.console.print(text, markup=False, highlight=False)
             return
-        elapsed = time.monotonic() - self._begun
-        left = elapsed * (self._total - self._done) / self._done if self._done else float("nan")
-        suffix = (
-            f"  [{self._done / self._total:.0%}, {duration(left)} left]" if self._done and self._total else ""
-        )
+        share = self._done / self._total if self._total else 0.0
+        suffix = ""
+        if share >= SHARE_TO_JUDGE_BY:
+            left = (time.monotonic() - self._begun) * (1 - share) / share
+            suffix = f"  [{share:.0%}, {duration(max(0.0, left))} left]"
         self._console.print(text + suffix, markup=False)
 
 
