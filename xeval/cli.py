@@ -86,7 +86,7 @@ def run(
     from xeval.display import Steps, print_json
 
     options = _options(data, limit, max_length, layer, pooling, device, dtype, token_budget)
-    chosen, where, planned = _plan(checkpoints, store, tasks, languages, tasks_from, options)
+    _, where, planned = _plan(checkpoints, store, tasks, languages, tasks_from, options)
     with Steps("evaluate", planned.count("todo") + planned.count("copy"), quiet=as_json) as steps:
         outcome = runner.run(planned, where, options, runner.StepWatcher(steps))
     if as_json:
@@ -97,7 +97,6 @@ def run(
         _say(f"{outcome.done} units computed, {outcome.reused} already in the store {store}")
         if outcome.done or outcome.reused:
             _say(f"look at them with: xeval show {store}" + (f" --limit {limit}" if limit else ""))
-    del chosen
     raise typer.Exit(0 if outcome.ok else 1)
 
 

