@@ -14,7 +14,7 @@ A unit's file holds one row per item (item_id, cluster_id, hops, prediction, gol
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,17 +85,11 @@ class Store:
 
     def finished(self, limit: int | None = None) -> dict[str, dict[str, Path]]:
         """Files by fingerprint and identity, of the units whose file begins and ends as a Parquet file does."""
-        found: dict[str, dict[str, Path]] = {}
-        for path in _unit_files(self.root / _folder(limit)):
-            fingerprint, _, identity = path.stem.partition("-")
-            if _ends_well(path):
-                found.setdefault(fingerprint, {})[identity] = path
-        return found
+        return _by_fingerprint(_unit_files(self.root / _folder(limit)))
 
     def finished_at(self, folder: Path, fingerprint: str) -> dict[str, Path]:
         """As :meth:`finished` for one fingerprint, looked up now in the folder of its task and language."""
-        found = folder.glob(f"{fingerprint}-*.parquet")
-        return {path.stem.partition("-")[2]: path for path in found if _ends_well(path)}
+        return _by_fingerprint(folder.glob(f"{fingerprint}-*.parquet")).get(fingerprint, {})
 
     def read(self, path: Path) -> tuple[UnitRecord, dict[str, list[Any]]]:
         """A unit's record and its rows by column."""
@@ -265,6 +259,16 @@ def _unit_files(folder: Path) -> Iterator[Path]:
         for name in names:
             if name.endswith(".parquet") and not name.startswith("."):
                 yield Path(directory, name)
+
+
+def _by_fingerprint(paths: Iterable[Path]) -> dict[str, dict[str, Path]]:
+    """Whole files by fingerprint and identity."""
+    found: dict[str, dict[str, Path]] = {}
+    for path in paths:
+        fingerprint, _, identity = path.stem.partition("-")
+        if _ends_well(path):
+            found.setdefault(fingerprint, {})[identity] = path
+    return found
 
 
 def _ends_well(path: Path) -> bool:

@@ -43,14 +43,15 @@ def run_study(path: Path, out: Path | None = None) -> int:
         path: the study file.
         out: the study's folder; by default one beside the study file, with its name.
     """
-    from train.study import load_study
+    from train.study import load_study, plan_study
 
     study = load_study(path)
     out = out or path.with_suffix("")
-    trained = _train(study, out)
+    planned = plan_study(study, out / "checkpoints")
+    trained = _train(study, out, planned)
     if trained is None:
         return 1
-    outcome = _evaluate(study, out)
+    outcome = _evaluate(study, out, planned)
     for problem in outcome.problems:
         console(stderr=True).print(f"xeval: {problem.subject}: {problem.reason}", markup=False)
     frame = read_frame(out / "store", study.evaluation.limit)
@@ -65,15 +66,15 @@ def train(path: Path, out: Path | None, *, dry_run: bool) -> int:
 
     study = load_study(path)
     out = out or path.with_suffix("")
+    with spinner("counting the work", quiet=not dry_run):
+        planned = plan_study(study, out / "checkpoints")
     if dry_run:
-        with spinner("counting the work"):
-            planned = plan_study(study, out / "checkpoints")
         rows = [[p.node.name, p.node.phase, p.state, f"{p.steps:,}", f"{p.tokens:,}"] for p in planned]
         console().print(table(study.name, ("node", "phase", "state", "steps", "tokens"), rows, right=3))
         left = sum(p.tokens for p in planned if p.state != "finished")
         console().print(f"{len(rows)} nodes, about {left:,} tokens to train on")
         return 0
-    return 0 if _train(study, out) else 1
+    return 0 if _train(study, out, planned) else 1
 
 
 def report(source: Path, out: Path, *, title: str, limit: int | None, as_json: bool) -> None:
@@ -134,12 +135,11 @@ class _TrainingSteps:
         self._steps.say(f"{node.name}: " + ("trained" if problem is None else f"FAILED: {problem}"))
 
 
-def _train(study: "Study", out: Path) -> bool | None:
+def _train(study: "Study", out: Path, planned: "Sequence[PlannedNode]") -> bool | None:
     """Whether every node is trained; None when the run was stopped on the way."""
-    from train.study import plan_study, train_study
+    from train.study import train_study
 
     root = out / "checkpoints"
-    planned = plan_study(study, root)
     left = [p for p in planned if p.state != "finished"]
     if not left:
         return True
@@ -151,12 +151,12 @@ def _train(study: "Study", out: Path) -> bool | None:
     return not outcome.failures
 
 
-def _evaluate(study: "Study", out: Path) -> Outcome:
-    from train.study import is_finished, nodes
+def _evaluate(study: "Study", out: Path, grid: "Sequence[PlannedNode]") -> Outcome:
+    from train.study import is_finished
 
     root, store = out / "checkpoints", Store(out / "store")
     options = RunOptions(study.data_root, study.evaluation.settings(), study.evaluation.limit)
-    checkpoints = [Checkpoint(root / n.name, n.name) for n in nodes(study) if is_finished(n, root)]
+    checkpoints = [Checkpoint(root / p.node.name, p.node.name) for p in grid if is_finished(p.node, root)]
     planned = plan(checkpoints, study.targets, store, options, languages=study.languages)
     if planned.count("done") == len(planned.units):
         return Outcome(0, len(planned.units), planned.problems)

@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from xeval.errors import UsageError, did_you_mean
-from xeval.tasks import choice, classification, retrieval, span_qa, tagging
+from xeval.tasks import choice, classification, retrieval, span_qa, tagging, xhops
 from xeval.tasks.base import Encoded, Group, Kind, Predictions, Task, TrainingSet
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 ENTRY_POINT_GROUP = "xeval.tasks"
-_MODULES = (classification, tagging, span_qa, choice, retrieval)
+_MODULES = (classification, tagging, span_qa, choice, retrieval, xhops)
 
 
 @cache

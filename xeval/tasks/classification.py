@@ -1,7 +1,6 @@
 """Classification of one text or a pair of texts."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -10,7 +9,7 @@ from xeval.encoder.batches import Sequences
 from xeval.encoder.tokens import TextEncoder
 from xeval.examples import TextPair
 from xeval.metrics import accuracy
-from xeval.sources import DjangoTopicSource, FileSource, GeneratedSource, JoinedSource
+from xeval.sources import DjangoTopicSource, FileSource
 from xeval.sources.catalogue import TOPIC_LABELS
 from xeval.sources.classification import read_mnli, read_pawsx, read_xnli
 from xeval.tasks.base import (
@@ -22,17 +21,11 @@ from xeval.tasks.base import (
     TrainingSet,
     most_frequent_share,
 )
-from xeval.xhops import CHANCE as XHOPS_CHANCE
-from xeval.xhops import LANGUAGES as XHOPS_LANGUAGES
 
 if TYPE_CHECKING:
     import torch
 
     from xeval.encoder.loop import Batch, Reduced
-
-XHOPS_SIZE = 1000
-XHOPS_TRAINING_SIZE = 4000
-XHOPS_LABELS = ("false", "true")
 
 
 class Classification(Kind[TextPair]):
@@ -148,35 +141,6 @@ PAWSX = Task(
     parallel=True,
     licence="free for any purpose, with acknowledgement of Google LLC",
     citation="Yang et al. 2019, D19-1382",
-)
-
-XHOPS_CLAIM_TRAINING = TrainingSet(
-    name="xhops-claim",
-    kind=CLASSIFICATION,
-    labels=XHOPS_LABELS,
-    source=JoinedSource(
-        tuple(GeneratedSource("claim", h, XHOPS_TRAINING_SIZE, family="work") for h in (1, 2))
-    ),
-    licence="generated",
-)
-XHOPS_CLAIM_1 = Task(
-    name="xhops-claim-1",
-    kind=CLASSIFICATION,
-    group="classification",
-    languages=XHOPS_LANGUAGES,
-    metrics=("accuracy",),
-    source=GeneratedSource("claim", 1, XHOPS_SIZE, family="work"),
-    training="xhops-claim",
-    labels=XHOPS_LABELS,
-    chance=XHOPS_CHANCE["claim"],
-    parallel=True,
-    licence="generated",
-)
-XHOPS_CLAIM_2 = replace(
-    XHOPS_CLAIM_1,
-    name="xhops-claim-2",
-    group="multi-hop classification",
-    source=GeneratedSource("claim", 2, XHOPS_SIZE, family="work"),
 )
 
 DJANGO_TOPIC_ENGLISH = TrainingSet(

@@ -6,7 +6,7 @@ the highest sum of logits wins, over all windows, with at most ``answer_length``
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,19 +17,14 @@ from xeval.encoder.tokens import Ids, TextEncoder
 from xeval.errors import UsageError
 from xeval.examples import Question
 from xeval.metrics import qa_metrics
-from xeval.sources import FileSource, GeneratedSource, JoinedSource
+from xeval.sources import FileSource
 from xeval.sources.questions import read_squad, read_xquad
 from xeval.tasks.base import Encoded, Kind, Predictions, Settings, Task, TrainingSet
-from xeval.xhops import CHANCE as XHOPS_CHANCE
-from xeval.xhops import LANGUAGES as XHOPS_LANGUAGES
 
 if TYPE_CHECKING:
     import torch
 
     from xeval.encoder.loop import Batch, Reduced
-
-XHOPS_SIZE = 1000
-XHOPS_TRAINING_SIZE = 4000
 
 
 @dataclass(frozen=True)
@@ -208,37 +203,4 @@ XQUAD = Task(
     parallel=True,
     licence="CC BY-SA 4.0",
     citation="Artetxe et al. 2020, 2020.acl-main.421",
-)
-
-XHOPS_QUESTION_TRAINING = TrainingSet(
-    name="xhops-question",
-    kind=SPAN_QA,
-    source=JoinedSource(
-        tuple(GeneratedSource("question", h, XHOPS_TRAINING_SIZE, family="work") for h in (1, 2))
-    ),
-    licence="generated",
-)
-XHOPS_LOOKUP_TRAINING = TrainingSet(
-    name="xhops-lookup",
-    kind=SPAN_QA,
-    source=GeneratedSource("question", 1, XHOPS_TRAINING_SIZE, family="dogs"),
-    licence="generated",
-)
-XHOPS_QUESTION_1 = Task(
-    name="xhops-question-1",
-    kind=SPAN_QA,
-    group="single-hop QA",
-    languages=XHOPS_LANGUAGES,
-    metrics=("em_mixed", "f1_mixed"),
-    source=GeneratedSource("question", 1, XHOPS_SIZE, family="work"),
-    training="xhops-question",
-    chance=XHOPS_CHANCE["question"],
-    parallel=True,
-    licence="generated",
-)
-XHOPS_QUESTION_2 = replace(
-    XHOPS_QUESTION_1,
-    name="xhops-question-2",
-    group="multi-hop QA",
-    source=GeneratedSource("question", 2, XHOPS_SIZE, family="work"),
 )
