@@ -5,6 +5,7 @@ Common fields:
     cluster_id: what is resampled together: the passage of a question, else the item itself. Identical
         across languages where items are parallel, so that one draw moves all languages together.
     hops: number of facts that have to be combined; 0 where the data set does not say.
+    category: the data set's own word for the sort of item (bridge, comparison, qa2); empty where it has none.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ class TextPair:
     second: str | None
     label: str
     hops: int = 0
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class MultipleChoice:
     choices: tuple[str, ...]
     label: int
     hops: int = 0
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class TaggedSentence:
     words: tuple[str, ...]
     tags: tuple[str, ...]
     hops: int = 0
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Question:
     context: str
     answers: tuple[Answer, ...]
     hops: int = 0
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ class Translation:
     source: str
     target: str
     hops: int = 0
+    category: str = ""
 
 
 Example = TextPair | MultipleChoice | TaggedSentence | Question | Translation

@@ -438,7 +438,9 @@ class _Evaluator:
             "item_id": [example.item_id for example in examples],
             "cluster_id": [example.cluster_id for example in examples],
             "hops": [example.hops for example in examples],
+            "category": [example.category for example in examples],
             "prediction": predictions.texts,
+            **{name: list(values) for name, values in predictions.columns.items()},
         }
         for name in task.metrics:
             num, den = predictions.metrics[name]

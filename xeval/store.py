@@ -7,8 +7,9 @@
 The fingerprint is the digest of everything that can change a number; the identity is that of the checkpoint's name
 and lineage card, so that a card written later, or a copy under another name, gets its own file without new work.
 
-A unit's file holds one row per item (item_id, cluster_id, hops, prediction, gold, and ``<metric>.num``,
-``<metric>.den``); its metadata holds everything else that is known of it (:class:`UnitRecord`). Tables are derived.
+A unit's file holds one row per item (item_id, cluster_id, hops, category, prediction, what else its kind stores,
+and ``<metric>.num``, ``<metric>.den``); its metadata holds everything else that is known of it
+(:class:`UnitRecord`). Tables are derived.
 """
 
 import json

@@ -50,10 +50,15 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Predictions:
-    """One entry per example: the prediction as text, and every metric as (num, den) vectors."""
+    """One entry per example: the prediction as text, and every metric as (num, den) vectors.
+
+    Attributes:
+        columns: whatever else is to be stored of every item, by column name.
+    """
 
     texts: list[str]
     metrics: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 class Kind(ABC, Generic[ExampleT]):

@@ -1,0 +1,233 @@
+"""Commands about checkpoints and their evaluation."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xeval.cli.app import EVALUATE, app
+from xeval.cli.messages import print_problems, say, warn
+from xeval.cli.options import (
+    Budget,
+    Checkpoints,
+    DataOption,
+    Device,
+    Dtype,
+    Json,
+    LanguagesOption,
+    Layer,
+    Limit,
+    MaxLength,
+    Pooling,
+    StoreOption,
+    TasksFrom,
+    TasksOption,
+    plan_units,
+    run_options,
+)
+from xeval.errors import UsageError, XevalError
+
+
+@app.command(rich_help_panel=EVALUATE)
+def run(
+    checkpoints: Checkpoints,
+    store: StoreOption = Path("xeval-store"),
+    data: DataOption = None,
+    tasks: TasksOption = "",
+    languages: LanguagesOption = "",
+    limit: Limit = None,
+    max_length: MaxLength = None,
+    layer: Layer = None,
+    pooling: Pooling = None,
+    device: Device = "",
+    dtype: Dtype = "",
+    token_budget: Budget = 0,
+    tasks_from: TasksFrom = None,
+    as_json: Json = False,
+) -> None:
+    """Evaluate checkpoints; what the store already holds is not computed again.
+
+    Example: `xeval run runs/ --data data/ --tasks xnli,xquad --store results`
+    """
+    from xeval import runner
+    from xeval.display import Steps, print_json
+
+    options = run_options(data, limit, max_length, layer, pooling, device, dtype, token_budget)
+    _, where, planned = plan_units(checkpoints, store, tasks, languages, tasks_from, options)
+    with Steps("evaluate", planned.count("todo") + planned.count("copy"), quiet=as_json) as steps:
+        outcome = runner.run(planned, where, options, runner.StepWatcher(steps))
+    if as_json:
+        problems = [vars(problem) for problem in outcome.problems]
+        print_json({"done": outcome.done, "reused": outcome.reused, "problems": problems})
+    else:
+        print_problems(outcome.problems)
+        say(f"{outcome.done} units computed, {outcome.reused} already in the store {store}")
+        if outcome.done or outcome.reused:
+            say(f"look at them with: xeval show {store}" + (f" --limit {limit}" if limit else ""))
+    raise typer.Exit(0 if outcome.ok else 1)
+
+
+@app.command(rich_help_panel=EVALUATE)
+def plan(
+    checkpoints: Checkpoints,
+    store: StoreOption = Path("xeval-store"),
+    data: DataOption = None,
+    tasks: TasksOption = "",
+    languages: LanguagesOption = "",
+    limit: Limit = None,
+    max_length: MaxLength = None,
+    layer: Layer = None,
+    pooling: Pooling = None,
+    device: Device = "",
+    dtype: Dtype = "",
+    tasks_from: TasksFrom = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say for every unit why.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what `run` would compute, and with --explain why.
+
+    Example: `xeval plan runs/ --data data/ --tasks xnli --explain`
+    """
+    from xeval import display, runner
+
+    options = run_options(data, limit, max_length, layer, pooling, device, dtype, 0)
+    chosen, where, planned = plan_units(checkpoints, store, tasks, languages, tasks_from, options)
+    rows = [
+        {
+            "checkpoint": unit.checkpoint.name,
+            "task": unit.task.name,
+            "language": unit.language,
+            "status": unit.status,
+            "fingerprint": unit.fingerprint,
+            **({"why": runner.explain(unit, where)} if explain else {}),
+        }
+        for unit in planned.units
+    ]
+    if as_json:
+        display.print_json({"units": rows, "problems": [vars(problem) for problem in planned.problems]})
+        return
+    out = display.console()
+    if explain:
+        columns = ("checkpoint", "task", "language", "status", "why")
+        out.print(display.table(None, columns, [[row[c] for c in columns] for row in rows]))
+    else:
+        counted: dict[tuple[str, str], list[str]] = {}
+        for row in rows:
+            counted.setdefault((row["checkpoint"], row["task"]), []).append(row["status"])
+        out.print(
+            display.table(
+                None,
+                ("checkpoint", "task", "units", "stored", "to do"),
+                [
+                    [*key, str(len(s)), str(s.count("done")), str(len(s) - s.count("done"))]
+                    for key, s in counted.items()
+                ],
+                right=2,
+            )
+        )
+    print_problems(planned.problems)
+    say(
+        f"{len(rows)} units of {len(chosen)} tasks: {planned.count('done')} stored, "
+        f"{planned.count('copy')} to copy, {planned.count('todo')} to compute"
+    )
+
+
+@app.command(name="ls", rich_help_panel=EVALUATE)
+def list_checkpoints(root: Checkpoints, as_json: Json = False) -> None:
+    """List checkpoints with their lineage, and what is wrong with the broken ones.
+
+    Example: `xeval ls runs/`
+    """
+    from xeval import display
+    from xeval.checkpoints import discover
+
+    rows: list[dict[str, Any]] = []
+    for checkpoint in discover(root):
+        row: dict[str, Any] = {"checkpoint": checkpoint.name}
+        try:
+            checkpoint.check()
+            lineage = checkpoint.lineage
+            row |= {"head": checkpoint.architecture, "digest": checkpoint.digest}
+            if lineage is not None:
+                row |= lineage.model_dump(
+                    mode="json", include={"phase", "condition", "target", "seed", "base"}
+                )
+        except XevalError as error:
+            row["problem"] = str(error)
+        rows.append(row)
+    if as_json:
+        display.print_json(rows)
+    else:
+        columns = ("checkpoint", "phase", "condition", "target", "seed", "head", "digest")
+        cells = [
+            ["" if row.get(c) is None else str(row[c])[: 12 if c == "digest" else None] for c in columns]
+            for row in rows
+        ]
+        display.console().print(display.table(None, columns, cells))
+        for row in rows:
+            if "problem" in row:
+                warn(row["problem"])
+    raise typer.Exit(1 if any("problem" in row for row in rows) else 0)
+
+
+@app.command(rich_help_panel=EVALUATE)
+def card(
+    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint's directory.")],
+    phase: Annotated[str, typer.Option(help="base, intermediate or target.")],
+    base: Annotated[str, typer.Option(help="Name of the pretrained encoder.")],
+    condition: Annotated[str, typer.Option(help="Intermediate tasks joined by +, or none.")] = "none",
+    target: Annotated[str | None, typer.Option(help="English training set of the target phase.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
+) -> None:
+    """Write a lineage card beside a checkpoint that was trained elsewhere.
+
+    Example: `xeval card runs/xnli-s1 --phase target --base xlm-roberta-large --target mnli --seed 1`
+    """
+    from pydantic import ValidationError
+
+    from xeval.checkpoints import Checkpoint, Lineage
+
+    Checkpoint(checkpoint, checkpoint.name).check()
+    try:
+        lineage = Lineage.model_validate(
+            {"phase": phase, "base": base, "condition": condition, "target": target, "seed": seed}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"--{first['loc'][0]}: {first['msg']}.") from error
+    if phase == "target" and target is None:
+        raise UsageError("a target-phase card needs --target, the name of the English training set.")
+    say(f"wrote {lineage.write(checkpoint)}")
+
+
+@app.command(name="tasks", rich_help_panel=EVALUATE)
+def list_tasks(tasks_from: TasksFrom = None, as_json: Json = False) -> None:
+    """List the tasks: kind, group, metrics, languages, licence.
+
+    Example: `xeval tasks`
+    """
+    from xeval import display
+    from xeval.tasks import add_tasks_from, all_tasks
+
+    if tasks_from is not None:
+        add_tasks_from(tasks_from)
+    rows = [
+        {
+            "task": task.name,
+            "kind": task.kind.name,
+            "group": task.group,
+            "metrics": list(task.metrics),
+            "training": task.training,
+            "languages": list(task.languages),
+            "licence": task.licence,
+        }
+        for task in all_tasks().values()
+    ]
+    if as_json:
+        display.print_json(rows)
+        return
+    cells = [
+        [" ".join(v) if isinstance(v, list) else "" if v is None else str(v) for v in row.values()]
+        for row in rows
+    ]
+    display.console().print(display.table(None, tuple(rows[0]), cells))
