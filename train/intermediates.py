@@ -8,10 +8,11 @@ from pathlib import Path
 from xeval.digests import text_digest, value_digest
 from xeval.errors import DataError, UsageError, did_you_mean
 from xeval.examples import Example, TaggedSentence, TextPair
-from xeval.sources import FileSource
+from xeval.sources import FileSource, FirstOf, MissingDataError
 from xeval.sources.choice import read_commonsenseqa, read_cosmosqa, read_hellaswag
 from xeval.sources.classification import read_conjnli
 from xeval.sources.questions import read_squad
+from xeval.sources.xtreme import INTERMEDIATE_SOURCES
 from xeval.tasks import all_training_sets
 from xeval.tasks.base import TrainingSet
 from xeval.tasks.choice import CHOICE
@@ -27,21 +28,40 @@ INTERMEDIATES = {
         TrainingSet(
             name="commonsenseqa",
             kind=CHOICE,
-            source=FileSource(("commonsenseqa/{split}_rand_split.jsonl",), read_commonsenseqa),
+            source=FirstOf(
+                (
+                    FileSource(("commonsenseqa/{split}_rand_split.jsonl",), read_commonsenseqa),
+                    *INTERMEDIATE_SOURCES["commonsenseqa"],
+                )
+            ),
             licence="MIT",
             citation="Talmor et al. 2019, N19-1421",
         ),
         TrainingSet(
             name="cosmosqa",
             kind=CHOICE,
-            source=FileSource(("cosmosqa/{split}.csv",), read_cosmosqa, {"dev": "valid"}),
+            source=FirstOf(
+                (
+                    FileSource(("cosmosqa/{split}.csv",), read_cosmosqa, {"dev": "valid"}),
+                    *INTERMEDIATE_SOURCES["cosmosqa"],
+                )
+            ),
             licence="CC BY 4.0",
             citation="Huang et al. 2019, D19-1243",
         ),
         TrainingSet(
             name="hellaswag",
             kind=CHOICE,
-            source=FileSource(("hellaswag/hellaswag_{split}.jsonl",), read_hellaswag, {"dev": "val"}),
+            source=FirstOf(
+                (
+                    FileSource(
+                        ("hellaswag/hellaswag_{split}.jsonl", "hellaswag/hellaswag_{split}*.jsonl"),
+                        read_hellaswag,
+                        {"dev": "val"},
+                    ),
+                    *INTERMEDIATE_SOURCES["hellaswag"],
+                )
+            ),
             licence="MIT",
             citation="Zellers et al. 2019, P19-1472",
         ),
@@ -56,7 +76,12 @@ INTERMEDIATES = {
         TrainingSet(
             name="squad-v2",
             kind=SPAN_QA,
-            source=FileSource(("squad/{split}-v2.0.json", "SQuAD/{split}-v2.0.json"), read_squad),
+            source=FirstOf(
+                (
+                    FileSource(("squad/{split}-v2.0.json", "SQuAD/{split}-v2.0.json"), read_squad),
+                    *INTERMEDIATE_SOURCES["squad-v2"],
+                )
+            ),
             licence="CC BY-SA 4.0",
             citation="Rajpurkar et al. 2018, P18-2124",
         ),
@@ -100,10 +125,10 @@ def data_digest(training_set: TrainingSet, root: Path | None) -> str:
 
 
 def has_dev(training_set: TrainingSet, root: Path | None) -> bool:
-    """Whether there are English dev data; a source says that it has no files by a :class:`DataError`."""
+    """Whether there are English dev data; a source that is damaged or cannot be reached is an error."""
     try:
         training_set.source.files(root, "en", "dev")
-    except DataError:
+    except MissingDataError:
         return False
     return True
 

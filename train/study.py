@@ -24,6 +24,7 @@ from xeval.checkpoints import CARD_NAME, PARTIAL_SUFFIX, Checkpoint
 from xeval.digests import value_digest
 from xeval.errors import UsageError, XevalError, did_you_mean
 from xeval.examples import Example, MultipleChoice, Question, TaggedSentence, TextPair, Translation
+from xeval.sources import data_root
 from xeval.tasks import Task, TrainingSet, task
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class StudyTable(_Table):
     layers: PositiveInt | None = None
     trim_vocabulary: bool = False
     freeze_embeddings: bool = False
-    data: Path | None = None
+    data: str | None = None
     conditions: tuple[str, ...] = Field(min_length=1)
     targets: tuple[str, ...] = Field(min_length=1)
     languages: tuple[str, ...] | None = None
@@ -214,7 +215,7 @@ def _checked(path: Path, file: StudyFile) -> Study:
         path=path,
         title=table.title or table.name,
         base=str(base.resolve()) if base.is_dir() else table.base,
-        data_root=None if table.data is None else (path.parent / table.data).resolve(),
+        data_root=None if table.data is None else data_root(table.data, path.parent.resolve()),
         targets=targets,
         recipe=RECIPES[changes.name],
         changes=changes,

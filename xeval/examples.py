@@ -51,7 +51,10 @@ class TaggedSentence:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer span; ``start`` is a character (code point) offset into the context."""
+    """An answer; ``start`` is a character (code point) offset into the context.
+
+    It is -1 where the text stands nowhere in the context: scored by its text, trained at no token.
+    """
 
     text: str
     start: int

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast
 
 from xeval.encoder.tokens import TextEncoder, longest_first
 
@@ -74,6 +76,44 @@ def test_words_without_pieces_become_the_unknown_token(tiny_tokenizer: Any) -> N
     assert len(words) == 4
     assert all(len(pieces) for pieces in words)
     assert words[2].tolist() == [tiny_tokenizer.unk_token_id]
+
+
+def test_a_boundary_piece_alone_becomes_the_unknown_token(tiny_tokenizer: Any) -> None:
+    """U+200B: fast tokenizers of XLM-R give a bare boundary piece, SentencePiece and so XTREME give none."""
+
+    class Emptying:
+        """Normalises like XLM-R's tokenizer, which drops U+200B and keeps the boundary mark."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(tiny_tokenizer, name)
+
+        def __call__(self, texts: Any, *args: Any, **kwargs: Any) -> Any:
+            if kwargs.get("is_split_into_words"):
+                texts = [["▁" if word == "\u200b" else word for word in words] for words in texts]
+            return tiny_tokenizer(texts, *args, **kwargs)
+
+    (words,) = TextEncoder(Emptying()).word_pieces([["Anna", "\u200b", "Berlin"]])
+    assert words[1].tolist() == [tiny_tokenizer.unk_token_id]
+    (others,) = TextEncoder(tiny_tokenizer).word_pieces([["Anna", "Berlin"]])
+    assert [words[0].tolist(), words[2].tolist()] == [pieces.tolist() for pieces in others]
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "decoder", "boundary"),
+    [
+        ({"<unk>": 0, "a": 1, "▁": 2, "▁a": 3}, decoders.Metaspace(), {2}),
+        ({"<unk>": 0, "a": 1, "Ġ": 2, "Ġa": 3}, decoders.ByteLevel(), {2}),
+        ({"<unk>": 0, "a": 1, "Ġ": 2, "##a": 3}, decoders.WordPiece(), set()),  # a letter of Maltese
+        ({"<unk>": 0, "a": 1}, decoders.Metaspace(), set()),
+    ],
+)
+def test_boundary_pieces_of_vocabularies(
+    vocabulary: dict[str, int], decoder: Any, boundary: set[int]
+) -> None:
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
+    tokenizer.decoder = decoder
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
+    assert TextEncoder(fast).boundary_ids == boundary
 
 
 @settings(max_examples=30, deadline=None)

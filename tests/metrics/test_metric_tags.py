@@ -4,14 +4,41 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from seqeval.metrics import f1_score
+from seqeval.metrics import f1_score, precision_score, recall_score
+from seqeval.metrics.sequence_labeling import get_entities
 
 from xeval.errors import UsageError
-from xeval.metrics import METRICS, accuracy, chunk_f1_legacy, tag_accuracy
+from xeval.metrics import (
+    METRICS,
+    accuracy,
+    chunk_f1_legacy,
+    chunk_precision_legacy,
+    chunk_recall_legacy,
+    tag_accuracy,
+)
 from xeval.metrics.tags import legacy_chunks
 from xeval.sources.tagging import UPOS
 
 IOB = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "E-LOC", "S-PER", "I-B-X")
+ODD = (
+    ".",
+    "O",
+    "B",
+    "I",
+    "E",
+    "S",
+    "O-X",
+    "X-O",
+    ".-X",
+    "-",
+    "X-",
+    "I-X",
+    "B-X",
+    "PER",
+    "P-PER",
+    "名词",
+    "S-名词",
+)
 
 
 def same_shape(tags: tuple[str, ...]) -> st.SearchStrategy[list[list[tuple[str, str]]]]:
@@ -32,6 +59,46 @@ def test_chunk_f1_equals_seqeval(pairs: list[list[tuple[str, str]]]) -> None:
     gold = [[g for g, _ in sentence] for sentence in pairs]
     predicted = [[p for _, p in sentence] for sentence in pairs]
     assert corpus_f1(gold, predicted) == pytest.approx(f1_score(gold, predicted), abs=1e-12)
+
+
+@given(same_shape(UPOS) | same_shape(IOB) | same_shape(ODD))
+@settings(deadline=None)
+def test_every_sentence_has_seqevals_chunks(pairs: list[list[tuple[str, str]]]) -> None:
+    gold = [[g for g, _ in sentence] for sentence in pairs]
+    predicted = [[p for _, p in sentence] for sentence in pairs]
+    # Sentence by sentence, as one with an O after it: what seqeval makes of a corpus of one.
+    chunks = [(set(get_entities([g])), set(get_entities([p]))) for g, p in zip(gold, predicted, strict=True)]
+    right = [len(g & p) for g, p in chunks]
+    found, wanted = [len(p) for _, p in chunks], [len(g) for g, _ in chunks]
+    assert [values.tolist() for values in chunk_precision_legacy(gold, predicted)] == [right, found]
+    assert [values.tolist() for values in chunk_recall_legacy(gold, predicted)] == [right, wanted]
+    num, den = chunk_f1_legacy(gold, predicted)
+    assert num.tolist() == [2 * count for count in right]
+    assert den.tolist() == [f + w for f, w in zip(found, wanted, strict=True)]
+    assert [legacy_chunks(g) for g in gold] == [g for g, _ in chunks]
+    num, den = tag_accuracy(gold, predicted)
+    assert num.tolist() == [sum(g == p for g, p in sentence) for sentence in pairs]
+    assert den.tolist() == [len(sentence) for sentence in pairs]
+
+
+@given(same_shape(UPOS) | same_shape(IOB))
+@settings(deadline=None)
+def test_precision_and_recall_equal_seqeval(pairs: list[list[tuple[str, str]]]) -> None:
+    gold = [[g for g, _ in sentence] for sentence in pairs]
+    predicted = [[p for _, p in sentence] for sentence in pairs]
+    for metric, reference in (
+        (chunk_precision_legacy, precision_score),
+        (chunk_recall_legacy, recall_score),
+    ):
+        num, den = metric(gold, predicted)
+        assert (num.sum() / den.sum() if den.sum() else 0.0) == reference(gold, predicted)
+
+
+def test_no_sentences_and_empty_sentences() -> None:
+    for name in ("tag_accuracy", "chunk_f1_legacy", "chunk_precision_legacy", "chunk_recall_legacy"):
+        assert [values.tolist() for values in METRICS[name]([], [])] == [[], []]
+        num, den = METRICS[name]([[], ["B-X"], []], [[], ["B-X"], []])
+        assert (num > 0).tolist() == (den > 0).tolist() == [False, True, False]
 
 
 def test_pos_tags_fuse_unless_they_begin_with_s() -> None:
@@ -67,7 +134,7 @@ def test_lists_of_other_lengths_are_refused(name: str) -> None:
         METRICS[name]([["X"], ["X"]], [["X"]])
 
 
-@pytest.mark.parametrize("name", ["tag_accuracy", "chunk_f1_legacy"])
+@pytest.mark.parametrize("name", ["tag_accuracy", "chunk_f1_legacy", "chunk_precision_legacy"])
 def test_sentences_of_other_lengths_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match="Sentence 2 has 2 gold tags but 1 predicted"):
         METRICS[name]([["X"], ["X", "X"]], [["X"], ["X"]])
@@ -76,3 +143,5 @@ def test_sentences_of_other_lengths_are_refused(name: str) -> None:
 def test_empty_tag_is_refused() -> None:
     with pytest.raises(UsageError, match="word 2 is empty"):
         chunk_f1_legacy([["X", ""]], [["X", "X"]])
+    with pytest.raises(UsageError, match="word 3 is empty"):
+        chunk_f1_legacy([["X"], ["X", "X", "X"]], [["X"], ["X", "X", ""]])

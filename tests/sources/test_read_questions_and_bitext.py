@@ -15,8 +15,10 @@ def qa(name: str, text: str = "München", start: int = 3) -> dict[str, Any]:
 
 
 def squad(path: Path, *articles: list[list[dict[str, Any]]]) -> Path:
+    """Every paragraph has another text: "In München. 0-0", "In München. 0-1" and so on."""
     data = [
-        {"paragraphs": [{"context": "In München.", "qas": qas} for qas in article]} for article in articles
+        {"paragraphs": [{"context": f"In München. {a}-{p}", "qas": qas} for p, qas in enumerate(article)]}
+        for a, article in enumerate(articles)
     ]
     path.write_text(json.dumps({"data": data, "version": "1.1"}), encoding="utf-8")
     return path
@@ -24,11 +26,30 @@ def squad(path: Path, *articles: list[list[dict[str, Any]]]) -> Path:
 
 def test_clusters_are_paragraphs_and_parallel_only_in_xquad(tmp_path: Path) -> None:
     path = squad(tmp_path / "x.json", [[qa("a"), qa("b")], [qa("c")]], [[qa("d")]])
-    assert [q.cluster_id for q in read_xquad([path], "de")] == ["0-0", "0-0", "0-1", "1-0"]
-    assert [q.cluster_id for q in read_squad([path], "de")] == ["de-0-0", "de-0-0", "de-0-1", "de-1-0"]
+    assert [q.cluster_id for q in read_xquad([path], "de")] == ["1", "1", "2", "3"]
+    assert [q.cluster_id for q in read_squad([path], "de")] == ["de-1", "de-1", "de-2", "de-3"]
     first = read_xquad([path], "de")[0]
-    assert (first.item_id, first.question, first.context) == ("a", "Wo?", "In München.")
+    assert (first.item_id, first.question, first.context) == ("a", "Wo?", "In München. 0-0")
     assert first.answers == (Answer("München", 3),)
+
+
+def test_paragraphs_repeated_for_every_question_are_one_cluster(tmp_path: Path) -> None:
+    same = {"context": "In München."}
+    data = [{"paragraphs": [{**same, "qas": [qa("a")]}]}, {"paragraphs": [{**same, "qas": [qa("b")]}]}]
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({"data": data}), encoding="utf-8")
+    assert [q.cluster_id for q in read_xquad([path], "de")] == ["1", "1"]
+
+
+def test_white_space_around_texts_is_cut_and_offsets_follow(tmp_path: Path) -> None:
+    questions = [{**qa("a", " München ", 4), "question": " Wo? "}]
+    path = tmp_path / "x.json"
+    paragraph = {"context": "\n In München .\n", "qas": questions}
+    path.write_text(json.dumps({"data": [{"paragraphs": [paragraph]}]}), encoding="utf-8")
+    (question,) = read_xquad([path], "de")
+    assert (question.question, question.context) == ("Wo?", "In München .")
+    assert question.answers == (Answer("München", 3),)
+    assert question.context[3:10] == "München"
 
 
 def test_questions_without_an_answer(tmp_path: Path) -> None:
@@ -71,7 +92,7 @@ def test_repeated_question_ids_are_refused(tmp_path: Path) -> None:
 
 def test_tydiqa_takes_one_language(tmp_path: Path) -> None:
     path = squad(tmp_path / "x.json", [[qa("finnish-1")]], [[qa("english-2")]])
-    assert [(q.item_id, q.cluster_id) for q in read_tydiqa([path], "en")] == [("english-2", "1-0")]
+    assert [(q.item_id, q.cluster_id) for q in read_tydiqa([path], "en")] == [("english-2", "en-1")]
 
 
 def tatoeba(folder: Path, foreign: str, english: str) -> list[Path]:

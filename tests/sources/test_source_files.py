@@ -29,6 +29,8 @@ def test_first_matching_pattern_counts(tmp_path: Path) -> None:
     first = write(tmp_path / "a/zh/val.txt", "one\n")
     assert source.files(tmp_path, "zh", "dev") == (first,)
     assert source.load(tmp_path, "zh", "dev") == [TextPair("zh-0", "0", "one", None, "x")]
+    named = write(tmp_path / "udpos.Haitian Creole/x.txt", "one\n")
+    assert FileSource(("udpos.{name}/x.txt",), read_lines).files(tmp_path, "ht", "dev") == (named,)
 
 
 def test_glob_reads_all_files_in_sorted_order(tmp_path: Path) -> None:
@@ -53,7 +55,7 @@ def test_patterns_stay_below_the_root(pattern: str) -> None:
 
 
 def test_patterns_with_unknown_fields_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"\{lang\}, \{iso3\} and \{split\}, nothing else"):
+    with pytest.raises(UsageError, match=r"\{lang\}, \{iso3\}, \{name\} and \{split\}, nothing else"):
         FileSource(("{language}.txt",), read_lines)
 
 

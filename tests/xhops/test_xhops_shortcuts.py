@@ -5,86 +5,115 @@ from collections.abc import Callable
 
 import pytest
 from scipy.stats import chisquare
-from xhops_shortcuts import exploitable
-from xhops_solver import read
+from xhops_shortcuts import VIEWS, exploitable, trained_reader
 
-import xeval.xhops
-from xeval.xhops import LANGUAGES, SPLITS, generate
-from xeval.xhops.worlds import FAMILIES, World, draw_world
+import xeval.xhops.grid
+from xeval.xhops import FAMILIES, LANGUAGES, SPLITS, rows
+from xeval.xhops.worlds import World, draw_world
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_shortcuts_are_at_chance_in_every_language(language: str) -> None:
-    assert exploitable(language, size=800, trained=False) == {}
+    assert exploitable(language, size=240) == {}
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_trained_readers_of_parts_are_at_chance(language: str) -> None:
-    assert exploitable(language, size=1000, trained=True) == {}
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_trained_readers_of_question_or_context_are_at_chance_in_every_language(language: str) -> None:
+    assert exploitable(language, 180, (2, 3), ("claim", "question"), VIEWS[:2]) == {}
+
+
+@pytest.mark.parametrize("family", ["work", "founding"])
+def test_trained_readers_of_any_part_are_at_chance(family: str) -> None:
+    assert exploitable("en", size=600, views=VIEWS, family=family) == {}
+
+
+def test_other_shapes_of_worlds_are_sound() -> None:
+    assert exploitable("de", 200, (2,), views=VIEWS[:2], chains=4, depth=2) == {}
+    assert exploitable("de", 200, (2, 3), views=VIEWS[:2], chains=2, depth=3) == {}
+
+
+def test_the_same_readers_do_answer_one_hop() -> None:
+    """Positive control: the sentence that names the subject is all that one hop needs."""
+    items = list(rows(1, "en", "train", 600, family="work"))
+    for format in ("question", "choice"):
+        (hits,) = trained_reader(items[:400], [items[400:]], format, "en", "subject's sentence")  # type: ignore[arg-type]
+        assert sum(hits) > 0.9 * len(hits)
 
 
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_answers_are_uniform_over_sentences_and_orders(split: str, family: str) -> None:
-    worlds = [draw_world(split, 7, family, row) for row in range(3000)]  # type: ignore[arg-type]
-    slots = [[0] * 6 for _ in range(6)]
-    for world in worlds:
-        for slot, fact in enumerate(world.order):
-            slots[fact][slot] += 1
-    assert min(chisquare(counts).pvalue for counts in slots) > 1e-4
-    # Where the subject's sentence stands says nothing about where the answer's stands.
-    gaps = [world.order.index(1) - world.order.index(0) for world in worlds]
-    expected = [len(worlds) * (6 - abs(gap)) / 30 for gap in range(-5, 6) if gap]
-    assert chisquare([gaps.count(gap) for gap in range(-5, 6) if gap], expected).pvalue > 1e-4
+def test_answers_are_uniform_over_sentences_orders_and_choices(split: str, family: str) -> None:
+    worlds = [draw_world(split, 7, family, row) for row in range(1500)]  # type: ignore[arg-type]
+    slots = [[world.order.index(fact) for world in worlds] for fact in range(9)]
+    for places in slots:
+        assert chisquare([places.count(slot) for slot in range(9)]).pvalue > 1e-4
+    # Where one sentence of the chain stands says nothing about where the next one stands.
+    for one, other in ((0, 1), (1, 2), (0, 2)):
+        gaps = [right - left for left, right in zip(slots[one], slots[other], strict=True)]
+        expected = [len(worlds) * (9 - abs(gap)) / 72 for gap in range(-8, 9) if gap]
+        assert chisquare([gaps.count(gap) for gap in range(-8, 9) if gap], expected).pvalue > 1e-4
+    rights = [world.choices.index(0) for world in worlds]
+    assert [rights.count(place) for place in range(3)] == [500] * 3
+    wrongs = [world.choices.index(1) for world in worlds]
+    assert chisquare([wrongs.count(place) for place in range(3)]).pvalue > 1e-4
 
 
-def _replaced_order(world: World, order: list[int]) -> World:
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("hops", [1, 2, 3])
+def test_every_entity_is_the_answer_equally_often(family: str, hops: int) -> None:
+    right: dict[str, list[int]] = {}
+    for row in range(2400):
+        world = draw_world("test", 1, family, row)
+        start, end = world.asked(hops)
+        place = start if world.comparison else end
+        right.setdefault(world.roles[place], []).append(world.chains[0][place])
+    assert len(right) == (1 if family == "founding" else 4 - hops)
+    for answers in right.values():
+        assert chisquare([answers.count(entity) for entity in range(20)]).pvalue > 1e-4
+
+
+def reordered(world: World, order: list[int]) -> World:
     return dataclasses.replace(world, order=tuple(order))
 
 
 def answer_last(world: World) -> World:
-    return _replaced_order(world, [fact for fact in world.order if fact != 1] + [1])
+    return reordered(world, [fact for fact in world.order if fact > 2] + [0, 1, 2])
 
 
 def answer_follows_subject(world: World) -> World:
-    order = [fact for fact in world.order if fact != 1]
-    order.insert(order.index(0) + 1, 1)
-    return _replaced_order(world, order)
+    order = [fact for fact in world.order if fact > 2]
+    order[world.order[0] % 7 : world.order[0] % 7] = [0, 1, 2]
+    return reordered(world, order)
 
 
 def label_tied_to_the_subject(world: World) -> World:
-    return dataclasses.replace(world, claim_is_true=world.chains[0][0] % 8 < 4)
+    return dataclasses.replace(world, claim_is_true=world.chains[0][0] // 5 % 2 == 0)
 
 
 def label_tied_to_the_context(world: World) -> World:
-    return dataclasses.replace(world, claim_is_true=world.chains[2][0] % 8 < 4)
+    return dataclasses.replace(world, claim_is_true=sum(chain[0] // 5 % 2 for chain in world.chains) > 1)
 
 
 def label_tied_to_the_place(world: World) -> World:
-    moved = 1 if world.claim_is_true else 3
-    rest = [fact for fact in world.order if fact != moved]
-    return _replaced_order(world, [moved, *rest] if world.claim_is_true else [*rest, moved])
+    moved = [0, 1, 2] if world.claim_is_true else [3, 4, 5]
+    rest = [fact for fact in world.order if fact not in moved]
+    return reordered(world, moved + rest if world.claim_is_true else rest + moved)
 
 
-def label_tied_to_remembered_pairs(world: World) -> World:
-    def usually_true(chain: int) -> bool:
-        return (7 * world.chains[0][0] + 3 * world.chains[chain][2]) // 4 % 2 == 0
-
-    if usually_true(0):
-        return dataclasses.replace(world, claim_is_true=True)
-    return world if usually_true(1) else dataclasses.replace(world, claim_is_true=False)
+def right_choice_first(world: World) -> World:
+    return dataclasses.replace(world, choices=(0, 1, 2))
 
 
 @pytest.mark.parametrize(
     ("leak", "caught_by"),
     [
         (answer_last, "2 hops, question, last mention"),
-        (answer_follows_subject, "2 hops, question, next after the subject"),
-        (answer_follows_subject, "2 hops, claim, said right after its subject"),
-        (label_tied_to_the_subject, "2 hops, claim, trained on claim, train"),
-        (label_tied_to_the_context, "1 hops, claim, trained on context, train"),
+        (answer_follows_subject, "3 hops, question, nearest to the subject"),
+        (answer_follows_subject, "2 hops, claim, said beside its subject"),
+        (label_tied_to_the_subject, "3 hops, claim, trained on question only, train"),
+        (label_tied_to_the_context, "2 hops, claim, trained on context only, test"),
         (label_tied_to_the_place, "2 hops, claim, first mention"),
-        (label_tied_to_remembered_pairs, "2 hops, claim, trained on claim, train"),
+        (right_choice_first, "2 hops, choice, first choice"),
     ],
 )
 def test_leaky_worlds_are_caught(
@@ -93,21 +122,7 @@ def test_leaky_worlds_are_caught(
     def leaky(*place: object) -> World:
         return leak(draw_world(*place))  # type: ignore[arg-type]
 
-    monkeypatch.setattr(xeval.xhops, "draw_world", leaky)
-    assert caught_by in exploitable("en", size=500, trained="trained" in caught_by)
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_the_same_readers_do_answer_one_hop(language: str) -> None:
-    """Positive control: one sentence is all that one hop needs."""
-    right = 0
-    items = generate("question", 1, language, "test", 100)
-    for item in items:
-        (asked,) = read(item.question, language, "question")
-        sentence = next(
-            fact
-            for fact in read(item.context, language)
-            if (fact.link, fact.about) == (asked.link, asked.about)
-        )
-        right += sentence.said == item.answers[0].text
-    assert right == len(items)
+    monkeypatch.setattr(xeval.xhops.grid, "draw_world", leaky)
+    views = VIEWS[:2] if "trained" in caught_by else ()
+    found = exploitable("en", 400, (2, 3), (caught_by.split(", ")[1],), views, family="work")  # type: ignore[arg-type]
+    assert caught_by in found

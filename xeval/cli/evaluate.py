@@ -20,8 +20,13 @@ from xeval.cli.options import (
     MaxLength,
     Pooling,
     StoreOption,
+    TaskFile,
+    TaskGroup,
+    TaskKind,
     TasksFrom,
     TasksOption,
+    TrainedOn,
+    add_own_tasks,
     plan_units,
     run_options,
 )
@@ -43,17 +48,34 @@ def run(
     dtype: Dtype = "",
     token_budget: Budget = 0,
     tasks_from: TasksFrom = None,
+    task_file: TaskFile = None,
+    kind: TaskKind = "",
+    group: TaskGroup = "",
+    trained_on: TrainedOn = "",
     as_json: Json = False,
 ) -> None:
     """Evaluate checkpoints; what the store already holds is not computed again.
 
     Example: `xeval run runs/ --data data/ --tasks xnli,xquad --store results`
+
+    A task of your own needs one file, JSON lines for instance, with `lang` and, by `--kind`, these fields in every
+    row (`id`, `cluster`, `hops` and `category` may be added):
+
+    - classification: `first`, `second` (may be left out), `label`
+    - choice: `context`, `choices` (a list), `label` (number of the right one, from 0)
+    - tagging: `words`, `tags` (lists)
+    - span_qa: `question`, `context`, `answers` (a list of texts, or of objects with `text` and `start`)
+    - retrieval: `source`, `target` (its English translation)
+
+    Without `--tasks`, that task alone is run:
+    `xeval run runs/ --task-file my-nli.jsonl --kind classification --trained-on mnli`
     """
     from xeval import runner
     from xeval.display import Steps, print_json
 
     options = run_options(data, limit, max_length, layer, pooling, device, dtype, token_budget)
-    _, where, planned = plan_units(checkpoints, store, tasks, languages, tasks_from, options)
+    own = add_own_tasks(tasks_from, task_file, kind, group, trained_on)
+    _, where, planned = plan_units(checkpoints, store, tasks or own, languages, options)
     with Steps("evaluate", planned.count("todo") + planned.count("copy"), quiet=as_json) as steps:
         outcome = runner.run(planned, where, options, runner.StepWatcher(steps))
     if as_json:
@@ -81,6 +103,10 @@ def plan(
     device: Device = "",
     dtype: Dtype = "",
     tasks_from: TasksFrom = None,
+    task_file: TaskFile = None,
+    kind: TaskKind = "",
+    group: TaskGroup = "",
+    trained_on: TrainedOn = "",
     explain: Annotated[bool, typer.Option("--explain", help="Say for every unit why.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -91,7 +117,8 @@ def plan(
     from xeval import display, runner
 
     options = run_options(data, limit, max_length, layer, pooling, device, dtype, 0)
-    chosen, where, planned = plan_units(checkpoints, store, tasks, languages, tasks_from, options)
+    own = add_own_tasks(tasks_from, task_file, kind, group, trained_on)
+    chosen, where, planned = plan_units(checkpoints, store, tasks or own, languages, options)
     rows = [
         {
             "checkpoint": unit.checkpoint.name,

@@ -6,13 +6,13 @@ from typing import Any
 def say(text: str) -> None:
     from xeval.display import console
 
-    console(stderr=True).print(text, markup=False)
+    console(stderr=True).print(text, markup=False, soft_wrap=True)
 
 
 def warn(text: str) -> None:
     from xeval.display import console
 
-    console(stderr=True).print(f"[bold red]xeval:[/] {_escape(text)}")
+    console(stderr=True).print(f"[bold red]xeval:[/] {_escape(text)}", soft_wrap=True)
 
 
 def _escape(text: str) -> str:

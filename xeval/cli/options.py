@@ -12,13 +12,30 @@ if TYPE_CHECKING:
     from xeval.store import Store
     from xeval.tasks import Task
 
+OWN = "A task of your own"
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 StoreOption = Annotated[
     Path, typer.Option("--store", "-s", help="Folder that keeps the results.", envvar="XEVAL_STORE")
 ]
+
+
+def _data_root(text: str) -> Path:
+    from xeval.sources import data_root
+
+    return data_root(text)
+
+
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", "-d", help="Folder with the published data sets.", envvar="XEVAL_DATA"),
+    typer.Option(
+        "--data",
+        "-d",
+        help="Folder with the published data sets, or `hub` for the Hugging Face hub.",
+        envvar="XEVAL_DATA",
+        parser=_data_root,
+        metavar="PATH",
+    ),
 ]
 Checkpoints = Annotated[Path, typer.Argument(help="A checkpoint, or a folder that holds some at any depth.")]
 TasksOption = Annotated[
@@ -28,7 +45,39 @@ LanguagesOption = Annotated[
     str, typer.Option("--languages", "-l", help="Language codes joined by commas; empty: all of a task's.")
 ]
 TasksFrom = Annotated[
-    Path | None, typer.Option(help="Python file with task declarations of your own.", show_default=False)
+    Path | None,
+    typer.Option(
+        help="Python file with task declarations of your own.", rich_help_panel=OWN, show_default=False
+    ),
+]
+TaskFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Rows of a task of your own (.jsonl, .csv, .tsv, .parquet), named after the file.",
+        rich_help_panel=OWN,
+        show_default=False,
+    ),
+]
+TaskKind = Annotated[
+    str,
+    typer.Option(
+        "--kind",
+        help="What its rows are: classification, choice, tagging, span_qa or retrieval.",
+        rich_help_panel=OWN,
+    ),
+]
+TaskGroup = Annotated[
+    str,
+    typer.Option(
+        "--group", help="What a report contrasts it as; empty: as is usual for its kind.", rich_help_panel=OWN
+    ),
+]
+TrainedOn = Annotated[
+    str,
+    typer.Option(
+        help="Only checkpoints whose card names this English training set; empty: all whose head fits.",
+        rich_help_panel=OWN,
+    ),
 ]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Only the first N items of a unit; kept apart from full results.")
@@ -56,26 +105,44 @@ def run_options(
     token_budget: int,
 ) -> "RunOptions":
     from xeval.runner import RunOptions
+    from xeval.sources import HUB
 
-    if data is not None and not data.is_dir():
+    if data is not None and data != HUB and not data.is_dir():
         raise UsageError(f"--data {data}: no such directory.")
     named = {"max_length": max_length, "layer": layer, "pooling": pooling}
     settings: dict[str, int | str] = {k: v for k, v in named.items() if v is not None}
     return RunOptions(data, settings, limit, device, dtype, token_budget)
 
 
+def add_own_tasks(
+    tasks_from: Path | None, task_file: Path | None, kind: str, group: str, trained_on: str
+) -> str:
+    """Add the user's tasks to the known ones; gives the name of the file's task, empty without a file."""
+    from xeval.tasks import add_task, add_tasks_from
+
+    if tasks_from is not None:
+        add_tasks_from(tasks_from)
+    if task_file is None:
+        if kind or group or trained_on:
+            raise UsageError("--kind, --group and --trained-on say what a --task-file is; name the file.")
+        return ""
+    from xeval.tasks.own import task_from_file
+
+    own = task_from_file(task_file, kind, group, trained_on)
+    add_task(own)
+    return own.name
+
+
 def plan_units(
-    root: Path, store: Path, tasks: str, languages: str, tasks_from: Path | None, options: "RunOptions"
+    root: Path, store: Path, tasks: str, languages: str, options: "RunOptions"
 ) -> "tuple[list[Task], Store, Plan]":
     from xeval import runner
     from xeval.checkpoints import discover
     from xeval.display import spinner
     from xeval.languages import language
     from xeval.store import Store
-    from xeval.tasks import add_tasks_from, all_tasks, task
+    from xeval.tasks import all_tasks, task
 
-    if tasks_from is not None:
-        add_tasks_from(tasks_from)
     chosen = [task(name) for name in split(tasks)] or list(all_tasks().values())
     codes = [language(code).code for code in split(languages)] or None
     where = Store(store)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from xeval.errors import CheckpointError
 
 Ids = NDArray[np.int32]
+# How vocabularies write the start of a word: SentencePiece, and byte-level BPE.
+_BOUNDARIES = ("▁", "Ġ")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class TextEncoder:
         self.unknown_id: int | None = tokenizer.unk_token_id
         self.uses_types: bool = "token_type_ids" in tokenizer.model_input_names
         self.template = _read_template(tokenizer)
+        self.boundary_ids: frozenset[int] = _read_boundaries(tokenizer)
+        """Pieces that mark the start of a word and hold none of its characters; none in WordPiece."""
 
     def pieces(self, texts: Iterable[str]) -> dict[str, Pieces]:
         """Tokenise each distinct text once, without special tokens and without truncation."""
@@ -77,7 +81,11 @@ class TextEncoder:
         }
 
     def word_pieces(self, sentences: Sequence[Sequence[str]]) -> list[list[Ids]]:
-        """Pieces of every word of pre-cut sentences; a word that has none becomes the unknown token."""
+        """Pieces of every word of pre-cut sentences; a word that has none becomes the unknown token.
+
+        A boundary piece alone counts as none: fast tokenizers put one before words that their normalisation
+        empties (U+200B), where SentencePiece itself gives no piece, and XTREME then the unknown token.
+        """
         encoded = self.tokenizer(
             [list(words) for words in sentences],
             is_split_into_words=True,
@@ -96,13 +104,16 @@ class TextEncoder:
         for piece, word in zip(ids, word_of, strict=True):
             if word is not None:
                 words[word].append(piece)
-        if all(words):
-            return [np.asarray(pieces, np.int32) for pieces in words]
+        return [np.asarray(self._or_unknown(pieces), np.int32) for pieces in words]
+
+    def _or_unknown(self, pieces: list[int]) -> list[int]:
+        if not self.boundary_ids.issuperset(pieces):
+            return pieces
         if self.unknown_id is None:
             raise CheckpointError(
                 "the tokenizer gives a word no piece and has no unknown token to stand for it."
             )
-        return [np.asarray(pieces or [self.unknown_id], np.int32) for pieces in words]
+        return [self.unknown_id]
 
     def single(self, first: Ids, max_length: int) -> tuple[Ids, Ids]:
         """One text with special tokens, cut at ``max_length``; gives ids and segment numbers."""
@@ -140,6 +151,19 @@ def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
 
 def _ids(values: tuple[int, ...]) -> Ids:
     return np.asarray(values, np.int32)
+
+
+def _read_boundaries(tokenizer: Any) -> frozenset[int]:
+    """Ids of the boundary marks that the vocabulary has as pieces."""
+    numbers = zip(_BOUNDARIES, tokenizer.convert_tokens_to_ids(list(_BOUNDARIES)), strict=True)
+    return frozenset(
+        number
+        for mark, number in numbers
+        # A vocabulary without the mark answers with the unknown token, and Ġ is also a letter of Maltese.
+        if number is not None
+        and tokenizer.convert_ids_to_tokens(number) == mark
+        and tokenizer.decode([number]).strip() in ("", "▁")
+    )
 
 
 def _read_template(tokenizer: Any) -> Template:

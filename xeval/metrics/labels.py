@@ -1,6 +1,7 @@
 """Accuracy."""
 
 from collections.abc import Hashable, Sequence
+from operator import eq
 from typing import TypeAlias
 
 import numpy as np
@@ -20,5 +21,4 @@ def require_equal_length(first: Sequence[object], second: Sequence[object], what
 def accuracy(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> Items:
     """Per item (1 if equal else 0, 1); for retrieval, gold and predicted are the neighbours."""
     require_equal_length(gold, predicted, "labels")
-    right = [float(g == p) for g, p in zip(gold, predicted, strict=True)]
-    return np.asarray(right, np.float64), np.ones(len(right))
+    return np.fromiter(map(eq, gold, predicted), np.float64, len(gold)), np.ones(len(gold))

@@ -1,29 +1,58 @@
-"""Nearest neighbours by cosine with FAISS."""
+"""Nearest neighbours between two collections of sentence embeddings, and translation pairs mined from them.
 
-from dataclasses import dataclass
+``search`` and ``mine`` are exact and deterministic; ``nearest`` is FAISS's exact search, the reference;
+``approximate`` is for collections too large for either and says what it missed.
+"""
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
+
+from xeval.retrieval.cost import Cost, cost
+from xeval.retrieval.mining import (
+    Distinct,
+    Pairs,
+    best_rows,
+    distinct,
+    margin_scores,
+    match,
+    mine,
+    to_rows,
+)
+from xeval.retrieval.neighbours import Approximate, Neighbours, approximate, nearest
+from xeval.retrieval.planted import Planted, planted
+from xeval.retrieval.recipes import RECIPES, Recipe, recipe
+
+if TYPE_CHECKING:
+    from xeval.retrieval.engine import BothWays, search
+
+__all__ = [
+    "RECIPES",
+    "Approximate",
+    "BothWays",
+    "Cost",
+    "Distinct",
+    "Neighbours",
+    "Pairs",
+    "Planted",
+    "Recipe",
+    "approximate",
+    "best_rows",
+    "cost",
+    "distinct",
+    "margin_scores",
+    "match",
+    "mine",
+    "nearest",
+    "planted",
+    "recipe",
+    "search",
+    "to_rows",
+]
 
 
-@dataclass(frozen=True)
-class Neighbours:
-    """``rows`` [queries, k] of the index, nearest first, and their cosine ``similarities`` [queries, k]."""
+def __getattr__(name: str) -> Any:
+    """The engine needs torch, so it is imported when it is first asked for."""
+    if name in ("BothWays", "search"):
+        from xeval.retrieval import engine
 
-    rows: NDArray[np.int64]
-    similarities: NDArray[np.float32]
-
-
-def nearest(queries: NDArray[np.float32], index: NDArray[np.float32], k: int = 1) -> Neighbours:
-    """Exact k nearest rows of ``index`` [n, width] for each of ``queries`` [m, width] by cosine similarity."""
-    import faiss
-
-    searcher = faiss.IndexFlatIP(index.shape[1])
-    searcher.add(_unit(index))
-    similarities, rows = searcher.search(_unit(queries), k)
-    return Neighbours(rows, similarities)
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.ascontiguousarray(vectors / np.maximum(norms, np.float32(1e-12)), dtype=np.float32)
+        return getattr(engine, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

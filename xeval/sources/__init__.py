@@ -1,9 +1,23 @@
 """Where examples come from: files in the layouts in which data sets are published, or made by a generator."""
 
-from xeval.sources.base import Source
+from xeval.sources.base import HUB, MissingDataError, NotDownloadedError, Source, data_root
 from xeval.sources.catalogue import DjangoSource, DjangoTopicSource
 from xeval.sources.files import FileSource
 from xeval.sources.generated import GeneratedSource
-from xeval.sources.joined import JoinedSource
+from xeval.sources.hub import HubSource
+from xeval.sources.joined import FirstOf, JoinedSource
 
-__all__ = ["DjangoSource", "DjangoTopicSource", "FileSource", "GeneratedSource", "JoinedSource", "Source"]
+__all__ = [
+    "HUB",
+    "DjangoSource",
+    "DjangoTopicSource",
+    "FileSource",
+    "FirstOf",
+    "GeneratedSource",
+    "HubSource",
+    "JoinedSource",
+    "MissingDataError",
+    "NotDownloadedError",
+    "Source",
+    "data_root",
+]

@@ -1,12 +1,13 @@
 """Readers of multiple choice: XCOPA and COPA, CommonsenseQA, Cosmos QA, HellaSwag, and translated bAbI."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from xeval.errors import DataError
 from xeval.examples import MultipleChoice
+from xeval.sources.parquet import parquet_rows
 from xeval.sources.text import checked, csv_rows, json_rows, label_of, text_of
 
 COPA_QUESTIONS = {"cause": "What was the cause?", "effect": "What happened as a result?"}
@@ -15,7 +16,8 @@ BABI_HOPS = {"qa1": 1, "qa2": 2, "qa3": 3}
 
 
 def read_xcopa(paths: Sequence[Path], language: str) -> list[MultipleChoice]:
-    """XCOPA ``test.et.jsonl`` and COPA in the same form: premise, choice1, choice2, question, label, idx.
+    """XCOPA ``test.et.jsonl`` and COPA in the same form, or as Parquet: premise, choice1, choice2, question,
+    label, idx.
 
     The kind of question follows the premise in English, in all languages, as in jiant. Items are parallel by
     ``idx``. The published files mark 250 of 500 Thai test items (all as "effect"), 51 Turkish, 37 Swahili, 4
@@ -24,8 +26,9 @@ def read_xcopa(paths: Sequence[Path], language: str) -> list[MultipleChoice]:
     """
     del language
     examples = []
+    columns = ("premise", "choice1", "choice2", "question", "label", "idx")
     for path in paths:
-        for line, row in json_rows(path):
+        for line, row in _json_or_parquet(path, columns):
             kind = label_of(row, "question", COPA_QUESTIONS, path, line)
             item = text_of(row, "idx", path, line)
             choices = tuple(text_of(row, name, path, line) for name in ("choice1", "choice2"))
@@ -35,12 +38,23 @@ def read_xcopa(paths: Sequence[Path], language: str) -> list[MultipleChoice]:
 
 
 def read_commonsenseqa(paths: Sequence[Path], language: str) -> list[MultipleChoice]:
-    """CommonsenseQA jsonl, v1.0 with three and v1.11 with five choices; the context is the question."""
+    """CommonsenseQA jsonl, v1.0 with three and v1.11 with five choices, or v1.11 as Parquet; the context is the
+    question.
+    """
     del language
     examples = []
     for path in paths:
-        for line, row in json_rows(path):
+        for line, row in _json_or_parquet(path, ("id", "question", "choices", "answerKey")):
             item, question = text_of(row, "id", path, line), row.get("question")
+            if path.suffix == ".parquet":
+                found = row["choices"]
+                if not isinstance(found, dict) or len(found["label"]) != len(found["text"]):
+                    raise DataError(f"{path}, row {line}: 'choices' needs a 'text' for every 'label'.")
+                lettered = zip(found["label"], found["text"], strict=True)
+                question = {
+                    "stem": question,
+                    "choices": [{"label": letter, "text": text} for letter, text in lettered],
+                }
             if not isinstance(question, dict) or not isinstance(question.get("choices"), list):
                 raise DataError(f"{path}, line {line}: 'question' needs a 'stem' and a list of 'choices'.")
             choices = tuple(text_of(choice, "text", path, line) for choice in question["choices"])
@@ -52,13 +66,15 @@ def read_commonsenseqa(paths: Sequence[Path], language: str) -> list[MultipleCho
 
 
 def read_cosmosqa(paths: Sequence[Path], language: str) -> list[MultipleChoice]:
-    """Cosmos QA ``valid.csv`` or ``train.csv``: the choices are four answers; the cluster is the passage."""
+    """Cosmos QA ``valid.csv``, ``train.csv`` or the same as Parquet: four answers; the cluster is the passage."""
     del language
     examples = []
     clusters: dict[str, str] = {}
     answers = ("answer0", "answer1", "answer2", "answer3")
+    columns = ("id", "context", "question", *answers, "label")
     for path in paths:
-        for line, row in csv_rows(path, ("id", "context", "question", *answers, "label")):
+        rows = parquet_rows(path, columns) if path.suffix == ".parquet" else csv_rows(path, columns)
+        for line, row in rows:
             item, passage = text_of(row, "id", path, line), text_of(row, "context", path, line)
             context = f"{passage} {text_of(row, 'question', path, line)}"
             choices = tuple(text_of(row, name, path, line) for name in answers)
@@ -68,14 +84,14 @@ def read_cosmosqa(paths: Sequence[Path], language: str) -> list[MultipleChoice]:
 
 
 def read_hellaswag(paths: Sequence[Path], language: str) -> list[MultipleChoice]:
-    """HellaSwag jsonl as published (ind, ctx, endings, label), or with ``context`` instead of ``ctx``.
+    """HellaSwag jsonl as published (ind, ctx, endings, label), with ``context`` instead of ``ctx``, or as Parquet.
 
     The cluster is ``source_id``, the video or article that several items are cut from.
     """
     del language
     examples = []
     for path in paths:
-        for line, row in json_rows(path):
+        for line, row in _json_or_parquet(path, ("ind", "ctx", "endings", "label", "source_id")):
             item = str(row.get("ind", line))
             context = text_of(row, "ctx" if "ctx" in row else "context", path, line)
             endings = row.get("endings")
@@ -115,6 +131,10 @@ def read_babi(paths: Sequence[Path], language: str) -> list[MultipleChoice]:
             MultipleChoice(item, item, context, tuple(rooms), rooms[target], hops=BABI_HOPS[kind])
         )
     return checked(examples, paths)
+
+
+def _json_or_parquet(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    return parquet_rows(path, columns) if path.suffix == ".parquet" else json_rows(path)
 
 
 def _choice(row: Mapping[str, Any], choices: int, path: Path, line: int) -> int:

@@ -9,6 +9,7 @@ from xeval.digests import file_digest, text_digest
 from xeval.errors import DataError, UsageError
 from xeval.examples import Example
 from xeval.languages import language as known_language
+from xeval.sources.base import HUB, MissingDataError
 
 Reader = Callable[[Sequence[Path], str], Sequence[Example]]
 
@@ -19,8 +20,8 @@ class FileSource:
 
     Attributes:
         patterns: paths relative to the root, tried in order, the first that matches counts; ``{lang}``,
-            ``{iso3}`` and ``{split}`` are filled in; ``*`` and ``?`` may match several files, which are read
-            together in sorted order.
+            ``{iso3}``, ``{name}`` (in English) and ``{split}`` are filled in; ``*`` and ``?`` may match
+            several files, which are read together in sorted order.
         reader: from (paths, language code) to examples.
         split_names: what a data set calls its splits where it is not train, dev and test.
     """
@@ -35,35 +36,50 @@ class FileSource:
             if path.is_absolute() or ".." in path.parts:
                 raise UsageError(f"The pattern {pattern!r} leaves the data root; make it relative to it.")
             try:
-                pattern.format(lang="", iso3="", split="")
+                pattern.format(lang="", iso3="", name="", split="")
             except (KeyError, IndexError, ValueError):
                 raise UsageError(
-                    f"The pattern {pattern!r} may hold {{lang}}, {{iso3}} and {{split}}, nothing else."
+                    f"The pattern {pattern!r} may hold {{lang}}, {{iso3}}, {{name}} and {{split}}, nothing else."
                 ) from None
+
+    def paths(self, language: str, split: str) -> tuple[str, ...]:
+        """The patterns of a split of a language, filled in."""
+        known = known_language(language)
+        split = self.split_names.get(split, split)
+        if not re.fullmatch(r"[\w.-]+", split) or split.startswith("."):
+            raise UsageError(f"{split!r} is no name of a split.")
+        values = {"lang": known.code, "iso3": known.iso3, "name": known.name, "split": split}
+        return tuple(pattern.format(**values) for pattern in self.patterns)
 
     def files(self, root: Path | None, language: str, split: str) -> tuple[Path, ...]:
         """The files of a split, sorted.
 
         Raises:
-            DataError: there are none; the message names every pattern that was tried.
+            MissingDataError: there are none; the message names every pattern that was tried.
+            DataError: no data root is given.
         """
         if root is None:
             raise DataError(f"No data root is given, but {self.patterns[0]} is read from one; name it.")
-        known = known_language(language)
+        tried = self.paths(language, split)
+        name = known_language(language).name
         split = self.split_names.get(split, split)
-        if not re.fullmatch(r"[\w.-]+", split) or split.startswith("."):
-            raise UsageError(f"{split!r} is no name of a split.")
-        tried = [p.format(lang=known.code, iso3=known.iso3, split=split) for p in self.patterns]
+        if root == HUB:
+            raise MissingDataError(name, split, root, ())
         for pattern in tried:
             if found := sorted(path for path in root.glob(pattern) if path.is_file()):
                 return tuple(found)
-        raise DataError(f"No {split} data for {known.name} below {root}; tried {', '.join(tried)}.")
+        raise MissingDataError(name, split, root, tried)
 
     def digest(self, root: Path | None, language: str, split: str) -> str:
         """Digest of the files' names and contents, and of what is taken from them."""
-        parts = [(path.name, file_digest(path)) for path in self.files(root, language, split)]
-        return text_digest(language, split, *(text for part in parts for text in part))
+        return files_digest(self.files(root, language, split), language, split)
 
     def load(self, root: Path | None, language: str, split: str) -> list[Example]:
         """The examples of a split."""
         return list(self.reader(self.files(root, language, split), language))
+
+
+def files_digest(paths: Sequence[Path], language: str, split: str) -> str:
+    """Digest of the names and contents of files that a split of a language is read from."""
+    parts = [(path.name, file_digest(path)) for path in paths]
+    return text_digest(language, split, *(text for part in parts for text in part))

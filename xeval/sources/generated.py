@@ -1,4 +1,4 @@
-"""Examples made by the built-in generator: the format x hops grid of ``xeval.xhops``."""
+"""Examples made by the built-in generator: the format x hops grid of ``xeval.xhops`` and its sentences."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,13 +18,17 @@ class GeneratedSource:
         size: number of items.
         seed: another seed gives other items.
         family: what the worlds are about; None takes all families in turn.
+        chains: chains of facts in a context: the number of candidates.
+        depth: links of a chain.
     """
 
-    format: Literal["claim", "question"]
-    hops: Literal[1, 2]
+    format: Literal["claim", "question", "choice"]
+    hops: Literal[1, 2, 3]
     size: int
     seed: int = 0
     family: str | None = None
+    chains: int = 3
+    depth: int = 3
 
     def files(self, root: Path | None, language: str, split: str) -> tuple[Path, ...]:
         """None: nothing is read."""
@@ -44,6 +48,37 @@ class GeneratedSource:
         from xeval.xhops import generate
 
         known_split = cast(Any, split)  # the generator itself refuses an unknown one
-        return list(
-            generate(self.format, self.hops, language, known_split, self.size, self.seed, self.family)
-        )
+        parameters = {name: value for name, value in asdict(self).items() if name not in ("format", "hops")}
+        return list(generate(self.format, self.hops, language, known_split, **parameters))
+
+
+@dataclass(frozen=True)
+class GeneratedBitext:
+    """Sentences of the grid with their English translations; there is one split.
+
+    Attributes:
+        size: number of sentences.
+        seed: another seed pairs other names.
+    """
+
+    size: int
+    seed: int = 0
+
+    def files(self, root: Path | None, language: str, split: str) -> tuple[Path, ...]:
+        """None: nothing is read."""
+        del root, language, split
+        return ()
+
+    def digest(self, root: Path | None, language: str, split: str) -> str:
+        """Digest of the generator's version and of all parameters."""
+        del root, split
+        from xeval import xhops
+
+        return value_digest({"xhops-bitext": xhops.VERSION, "language": language, **asdict(self)})
+
+    def load(self, root: Path | None, language: str, split: str) -> list[Example]:
+        """The generated pairs: equal parameters give equal pairs."""
+        del root, split
+        from xeval.xhops import sentence_pairs
+
+        return list(sentence_pairs(language, self.size, self.seed))

@@ -1,6 +1,12 @@
-"""Readers of extractive question answering in SQuAD's JSON: SQuAD, XQuAD, MLQA, TyDiQA-GoldP."""
+"""Readers of extractive question answering, in SQuAD's JSON or as Parquet: SQuAD, XQuAD, MLQA, TyDiQA-GoldP.
 
-from collections.abc import Sequence
+White space around questions, passages and answers is cut, as in the hub's files, and offsets follow. A passage
+is a run of questions with one and the same text: Parquet files know no paragraphs, and files prepared by XTREME
+repeat the paragraph for every question.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -8,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 from xeval.errors import DataError
 from xeval.examples import Answer, Question
 from xeval.languages import language as known_language
-from xeval.sources.text import checked
+from xeval.sources.parquet import parquet_rows
+from xeval.sources.text import checked, text_of
 
 
 class _Answer(BaseModel):
@@ -35,54 +42,83 @@ class _File(BaseModel):
     data: list[_Article]
 
 
+@dataclass(frozen=True)
+class _Row:
+    """A question as a file has it."""
+
+    path: Path
+    item: str
+    question: str
+    context: str
+    answers: tuple[tuple[str, int], ...]
+
+
 def read_squad(paths: Sequence[Path], language: str) -> list[Question]:
-    """SQuAD v1.1 and v2.0, MLQA: the cluster is the paragraph, by its place in the file and the language."""
-    return checked(_questions(paths, f"{language}-"), paths)
+    """SQuAD v1.1 and v2.0, MLQA: the cluster is the passage, by its place in the file and the language."""
+    return checked(_questions(_rows(paths), f"{language}-"), paths)
 
 
 def read_xquad(paths: Sequence[Path], language: str) -> list[Question]:
-    """XQuAD: paragraphs stand in the same place in all languages, so clusters are the same in all of them."""
+    """XQuAD: passages stand in the same place in all languages, so clusters are the same in all of them."""
     del language
-    return checked(_questions(paths, ""), paths)
+    return checked(_questions(_rows(paths), ""), paths)
 
 
 def read_tydiqa(paths: Sequence[Path], language: str) -> list[Question]:
     """TyDiQA-GoldP v1.1: one file for all languages, whose question ids begin with the language's name."""
-    name = known_language(language).name.lower()
-    questions = [q for q in _questions(paths, "") if q.item_id.startswith(f"{name}-")]
-    return checked(questions, paths)
+    prefix = f"{known_language(language).name.lower()}-"
+    return checked(
+        _questions((row for row in _rows(paths) if row.item.startswith(prefix)), f"{language}-"), paths
+    )
 
 
-def _questions(paths: Sequence[Path], cluster_prefix: str) -> list[Question]:
-    questions = []
-    misaligned: list[str] = []
-    article_number = 0
-    for path in paths:
-        for article in _parse(path).data:
-            for paragraph_number, paragraph in enumerate(article.paragraphs):
-                cluster = f"{cluster_prefix}{article_number}-{paragraph_number}"
-                for qa in paragraph.qas:
-                    for answer in qa.answers:
-                        if not answer.text.strip():
-                            raise DataError(
-                                f"{path}: the answer of question {qa.id} is blank (XTREME's download script "
-                                "blanks the test sets); put the data set's original file in its place."
-                            )
-                        if not _is_aligned(paragraph.context, answer):
-                            misaligned.append(qa.id)
-                    answers = tuple(Answer(a.text, a.answer_start) for a in qa.answers)
-                    questions.append(Question(qa.id, cluster, qa.question, paragraph.context, answers))
-            article_number += 1
+def _questions(rows: Iterable[_Row], cluster_prefix: str) -> list[Question]:
+    questions: list[Question] = []
+    misaligned: list[_Row] = []
+    passage = 0
+    for row in rows:
+        context = row.context.strip()
+        cut = len(row.context) - len(row.context.lstrip())
+        answers = []
+        for text, start in row.answers:
+            if not text.strip():
+                raise DataError(
+                    f"{row.path}: the answer of question {row.item} is blank (XTREME's download script "
+                    "blanks the test sets); put the data set's original file in its place."
+                )
+            if start < 0 or not row.context.startswith(text, start):
+                misaligned.append(row)
+            shift = len(text) - len(text.lstrip()) - cut
+            answers.append(Answer(text.strip(), start + shift))
+        passage += not questions or questions[-1].context != context
+        cluster = f"{cluster_prefix}{passage}"
+        questions.append(Question(row.item, cluster, row.question.strip(), context, tuple(answers)))
     if misaligned:
         raise DataError(
-            f"{' + '.join(map(str, paths))}: {len(misaligned)} answers do not stand where 'answer_start' "
-            f"says, the first one at question {misaligned[0]}; offsets have to count characters, not bytes."
+            f"{misaligned[0].path}: {len(misaligned)} answers do not stand where 'answer_start' says, the first "
+            f"one at question {misaligned[0].item}; offsets have to count characters, not bytes."
         )
     return questions
 
 
-def _is_aligned(context: str, answer: _Answer) -> bool:
-    return answer.answer_start >= 0 and context.startswith(answer.text, answer.answer_start)
+def _rows(paths: Sequence[Path]) -> Iterator[_Row]:
+    for path in paths:
+        if path.suffix == ".parquet":
+            for number, row in parquet_rows(path, ("id", "question", "context", "answers")):
+                item, question = text_of(row, "id", path, number), text_of(row, "question", path, number)
+                context, found = row["context"] or "", row["answers"]
+                if not isinstance(found, dict) or not {"text", "answer_start"} <= found.keys():
+                    raise DataError(f"{path}, row {number}: 'answers' needs 'text' and 'answer_start'.")
+                if len(found["text"]) != len(found["answer_start"]):
+                    raise DataError(f"{path}, row {number}: not as many 'text' as 'answer_start'.")
+                answers = zip(found["text"], found["answer_start"], strict=True)
+                yield _Row(path, item, question, context, tuple(answers))
+            continue
+        for article in _parse(path).data:
+            for paragraph in article.paragraphs:
+                for qa in paragraph.qas:
+                    spans = tuple((answer.text, answer.answer_start) for answer in qa.answers)
+                    yield _Row(path, qa.id, qa.question, paragraph.context, spans)
 
 
 def _parse(path: Path) -> _File:

@@ -14,8 +14,19 @@ UPOS = (
     *("PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM", "VERB", "X"),
 )
 NER_TYPES = ("PER", "LOC", "ORG")
+NER_TAGS = ("O", *(f"{position}-{kind}" for kind in NER_TYPES for position in "BI"))
 _ZERO_WIDTH_NON_JOINER = "\u200c"
 _TREEBANK_FILE = re.compile(r"([a-z]+_[a-z0-9]+)-ud-")
+_EMPTY_NODE = re.compile(r"\d+\.\d+")
+_SPAN = re.compile(r"(\d+)-(\d+)")
+# Which of several equally high words gives a written token its tag, best first: XTREME's conversion script,
+# third_party/ud-conversion-tools/conllu_to_conll.py in google-research/xtreme at 838c13b.
+_PRECEDENCE = {
+    "es": "VERB AUX PRON ADP DET".split(),
+    "fr": "VERB AUX PRON NOUN ADJ ADV ADP DET PART SCONJ".split(),
+    "it": "VERB AUX ADV PRON ADP DET INTJ".split(),
+}
+_DEFAULT_PRECEDENCE = "VERB NOUN PROPN PRON ADJ NUM ADV INTJ AUX ADP DET PART CCONJ SCONJ X PUNCT".split()
 
 
 @dataclass
@@ -28,14 +39,35 @@ class _Block:
     rows: list[tuple[int, list[str]]]
 
 
-def read_conllu(paths: Sequence[Path], language: str) -> list[TaggedSentence]:
-    """Universal POS tags of CoNLL-U files; all treebanks of a language are read together.
+@dataclass(frozen=True)
+class _Token:
+    """A written token: its form, and the rows of its syntactic words (one, unless it is a contraction)."""
 
-    Words are the syntactic words of the treebank (integer ids): French "du" is two words, "de" and "le". The
-    lines of multi-word tokens (1-2) and empty nodes (8.1) are passed over. XTREME instead fuses such words to
-    the written token and keeps the tag of the word that is highest in the tree; its scores therefore count
-    somewhat fewer tokens in treebanks with contractions. As in XTREME, spaces and U+200C inside a word are
-    removed, and sentences without text ("_" for every word, as in the French FTB) are left out.
+    form: str
+    words: range
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    """The syntactic words of a CoNLL-U sentence, row by row, and the written tokens that they make up."""
+
+    lines: list[int]
+    rows: list[list[str]]
+    tokens: list[_Token]
+
+
+def read_conllu(paths: Sequence[Path], language: str) -> list[TaggedSentence]:
+    """Universal POS tags of written tokens, as XTREME cuts them; all treebanks of a language read together.
+
+    A written token that stands for several syntactic words (a CoNLL-U line 1-2: French "du", German "zum") is
+    one word here, with one tag: that of the syntactic word with the fewest ancestors, where basic and enhanced
+    dependencies count alike; among several of them a fixed order of tags decides, then the first word. XTREME's
+    script breaks off where it needs the rank of a tag that the order of the language lacks (SYM; NOUN in
+    Spanish); such tags come last here. Empty nodes (8.1) are passed over.
+
+    As in XTREME, spaces and U+200C inside a word are removed, and sentences are left out in which all words, or
+    all but one, are the "_" of treebanks that may not publish their text (French FTB). For equal numbers the
+    treebanks must be those of UD 2.5 (2.7 for lt pl ro uk wo); later ones have other sentences and tokens.
 
     Ids are ``{lang}_{treebank}:{sent_id}``; the cluster is the document (``newdoc``) where the file tells.
     The PUD treebanks are translations of each other: their ids are ``pud:{sent_id}`` in every language, and
@@ -44,27 +76,32 @@ def read_conllu(paths: Sequence[Path], language: str) -> list[TaggedSentence]:
     Raises:
         DataError: a line that is not CoNLL-U, or a tag that is not one of the 17.
     """
+    examples = []
+    for path in paths:
+        for block in _blocks(path):
+            sentence = _conllu_sentence(path, block)
+            forms = [token.form.strip() for token in sentence.tokens]
+            if not 0 < forms.count("_") >= len(forms) - 1:
+                heads = [_head_of_token(path, sentence, token, language) for token in sentence.tokens]
+                tags = [sentence.rows[head][3] for head in heads]
+                examples.append(_tagged(path, block, [_without_spaces(form) for form in forms], tags))
+    return checked(examples, paths)
+
+
+def read_conllu_words(paths: Sequence[Path], language: str) -> list[TaggedSentence]:
+    """Universal POS tags of the treebanks' own units, the syntactic words: French "du" is "de" and "le".
+
+    Ids, clusters, removed characters and errors are those of ``read_conllu``; only sentences without any text
+    are left out.
+    """
     del language
     examples = []
     for path in paths:
         for block in _blocks(path):
-            words: list[str] = []
-            tags: list[str] = []
-            for line, cells in block.rows:
-                if len(cells) != 10:
-                    raise DataError(f"{path}, line {line}: {len(cells)} columns instead of CoNLL-U's 10.")
-                if not cells[0].isdecimal():
-                    continue
-                _require_next(cells[0], len(words) + 1, path, line)
-                if cells[3] not in UPOS:
-                    raise DataError(
-                        f"{path}, line {line}: {cells[3]!r} is no universal POS tag; "
-                        "a file without annotation cannot be scored."
-                    )
-                words.append(cells[1].replace(" ", "").replace(_ZERO_WIDTH_NON_JOINER, ""))
-                tags.append(cells[3])
-            if set(words) != {"_"}:
-                examples.append(_tagged(path, block, words, tags))
+            rows = _conllu_sentence(path, block).rows
+            if any(row[1] != "_" for row in rows):
+                words = [_without_spaces(row[1]) for row in rows]
+                examples.append(_tagged(path, block, words, [row[3] for row in rows]))
     return checked(examples, paths)
 
 
@@ -86,7 +123,7 @@ def read_universal_ner(paths: Sequence[Path], language: str) -> list[TaggedSente
                         f"{path}, line {line}: {len(cells)} columns; id, word and tag are needed."
                     )
                 _require_next(cells[0], len(words) + 1, path, line)
-                words.append(cells[1].replace(" ", "").replace(_ZERO_WIDTH_NON_JOINER, ""))
+                words.append(_without_spaces(cells[1]))
                 tags.append(_entity_tag(cells[2], path, line))
             examples.append(_tagged(path, block, words, tags))
     return checked(examples, paths)
@@ -140,6 +177,75 @@ def _blocks(path: Path, *, comments: bool = True) -> Iterator[_Block]:
             number += 1
             yield _Block(block.rows[0][0], block.sent_id or str(number), document, block.rows)
             block = _Block(0, "", "", [])
+
+
+def _conllu_sentence(path: Path, block: _Block) -> _Sentence:
+    """Check the lines of a sentence and put its words into written tokens."""
+    sentence = _Sentence([], [], [])
+    for line, cells in block.rows:
+        if len(cells) != 10:
+            raise DataError(f"{path}, line {line}: {len(cells)} columns instead of CoNLL-U's 10.")
+        if _EMPTY_NODE.fullmatch(cells[0]):
+            continue
+        due = len(sentence.rows) + 1
+        open_token = sentence.tokens and sentence.tokens[-1].words.stop >= due
+        if span := _SPAN.fullmatch(cells[0]):
+            first, last = int(span[1]), int(span[2])
+            if first != due or last < first or open_token:
+                raise DataError(f"{path}, line {line}: token {cells[0]} where word {due} is due.")
+            sentence.tokens.append(_Token(cells[1], range(first - 1, last)))
+            continue
+        _require_next(cells[0], due, path, line)
+        if cells[3] not in UPOS:
+            raise DataError(
+                f"{path}, line {line}: {cells[3]!r} is no universal POS tag; "
+                "a file without annotation cannot be scored."
+            )
+        if not open_token:
+            sentence.tokens.append(_Token(cells[1], range(due - 1, due)))
+        sentence.lines.append(line)
+        sentence.rows.append(cells)
+    if sentence.tokens and sentence.tokens[-1].words.stop > len(sentence.rows):
+        raise DataError(f"{path}, line {block.line}: the sentence ends inside a token of several words.")
+    return sentence
+
+
+def _head_of_token(path: Path, sentence: _Sentence, token: _Token, language: str) -> int:
+    """Row of the syntactic word whose tag stands for the token."""
+    if len(token.words) == 1:
+        return token.words[0]
+    heads = [_heads(path, *numbered) for numbered in zip(sentence.lines, sentence.rows, strict=True)]
+    order = _PRECEDENCE.get(language, _DEFAULT_PRECEDENCE)
+
+    def height(row: int) -> tuple[int, int, int]:
+        tag = sentence.rows[row][3]
+        return _count_ancestors(row + 1, heads), order.index(tag) if tag in order else len(order), row
+
+    return min(token.words, key=height)
+
+
+def _heads(path: Path, line: int, cells: Sequence[str]) -> set[int]:
+    """Numbers of the words that govern a word, 0 for the root; enhanced edges from empty nodes are left out."""
+    enhanced = [] if cells[8] == "_" else [edge.partition(":")[0] for edge in cells[8].split("|")]
+    if not cells[6].isdecimal():
+        raise DataError(f"{path}, line {line}: {cells[6]!r} is no head; the tag of a contraction needs it.")
+    return {int(cells[6]), *(int(head) for head in enhanced if head.isdecimal())}
+
+
+def _count_ancestors(word: int, heads: Sequence[set[int]]) -> int:
+    """How many words govern the word directly or indirectly, the root counted; cycles are allowed."""
+    found: set[int] = set()
+    waiting = [word]
+    while waiting:
+        number = waiting.pop()
+        above = heads[number - 1] if 0 < number <= len(heads) else set()
+        waiting += above - found
+        found |= above
+    return len(found - {word})
+
+
+def _without_spaces(word: str) -> str:
+    return word.replace(" ", "").replace(_ZERO_WIDTH_NON_JOINER, "")
 
 
 def _require_next(cell: str, number: int, path: Path, line: int) -> None:

@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from xeval.errors import UsageError, did_you_mean
-from xeval.tasks import choice, classification, retrieval, span_qa, tagging, xhops
+from xeval.tasks import choice, classification, depth, multihop, retrieval, span_qa, tagging, xhops
 from xeval.tasks.base import Encoded, Group, Kind, Predictions, Task, TrainingSet
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Predictions",
     "Task",
     "TrainingSet",
+    "add_task",
     "add_tasks_from",
     "all_tasks",
     "all_training_sets",
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 ENTRY_POINT_GROUP = "xeval.tasks"
-_MODULES = (classification, tagging, span_qa, choice, retrieval, xhops)
+_MODULES = (classification, tagging, span_qa, choice, retrieval, xhops, multihop)
 
 
 @cache
@@ -54,6 +55,11 @@ def _collect(names: dict[str, object], tasks: dict[str, Task], sets: dict[str, T
     return found
 
 
+def add_task(added: Task) -> None:
+    """Add one task; its name must be new."""
+    _collect({added.name: added}, *_registry())
+
+
 def add_tasks_from(path: Path) -> None:
     """Add the :class:`Task` and :class:`TrainingSet` values of a Python file; the file is run."""
     if not path.is_file():
@@ -73,9 +79,11 @@ def all_training_sets() -> dict[str, TrainingSet]:
 
 
 def task(name: str) -> Task:
-    """The task of that name; raises UsageError with the nearest name."""
+    """The task of that name, or the diagnostic ``NAME-depth`` of one; raises UsageError with the nearest name."""
     tasks = _registry()[0]
     if name not in tasks:
+        if original := tasks.get(name.removesuffix(depth.SUFFIX)):
+            return depth.by_sentence(original)
         raise UsageError(f"unknown task {name!r}{did_you_mean(name, tasks)}; `xeval tasks` lists all.")
     return tasks[name]
 

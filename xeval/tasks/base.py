@@ -27,6 +27,7 @@ Group = Literal[
     "multi-hop QA",
     "multi-hop classification",
     "retrieval",
+    "diagnostic",
 ]
 Settings = dict[str, int | str]
 ExampleT = TypeVar("ExampleT", bound=Example)

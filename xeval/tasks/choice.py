@@ -10,8 +10,9 @@ from xeval.encoder.batches import Sequences
 from xeval.encoder.tokens import TextEncoder
 from xeval.examples import MultipleChoice
 from xeval.metrics import accuracy
-from xeval.sources import FileSource
+from xeval.sources import FileSource, FirstOf
 from xeval.sources.choice import read_xcopa
+from xeval.sources.xtreme import XTREME_SOURCES
 from xeval.tasks.base import (
     Encoded,
     Kind,
@@ -87,14 +88,20 @@ class Choice(Kind[MultipleChoice]):
 
 CHOICE = Choice()
 
+_COPA_FILES = FileSource(
+    ("copa/{split}.{lang}.jsonl", "copa/{split}.jsonl", "COPA/{split}.jsonl"), read_xcopa, {"dev": "val"}
+)
 COPA = TrainingSet(
     name="copa",
     kind=CHOICE,
-    source=FileSource(
-        ("copa/{split}.{lang}.jsonl", "copa/{split}.jsonl", "COPA/{split}.jsonl"), read_xcopa, {"dev": "val"}
-    ),
+    source=FirstOf((_COPA_FILES, *XTREME_SOURCES["copa"])),
     licence="BSD 2-Clause",
     citation="Roemmele et al. 2011, AAAI Spring Symposium",
+)
+_XCOPA_FILES = FileSource(
+    ("xcopa/{lang}/{split}.{lang}.jsonl", "xcopa/data/{lang}/{split}.{lang}.jsonl"),
+    read_xcopa,
+    {"dev": "val"},
 )
 XCOPA = Task(
     name="xcopa",
@@ -102,9 +109,7 @@ XCOPA = Task(
     group="classification",
     languages=tuple("et ht id it qu sw ta th tr vi zh".split()),
     metrics=("accuracy",),
-    source=FileSource(
-        ("xcopa/{lang}/{split}.{lang}.jsonl", "xcopa/data/{lang}/{split}.{lang}.jsonl"), read_xcopa
-    ),
+    source=FirstOf((_XCOPA_FILES, *XTREME_SOURCES["xcopa"])),
     training="copa",
     chance=0.5,
     parallel=True,

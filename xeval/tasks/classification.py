@@ -9,9 +9,10 @@ from xeval.encoder.batches import Sequences
 from xeval.encoder.tokens import TextEncoder
 from xeval.examples import TextPair
 from xeval.metrics import accuracy
-from xeval.sources import DjangoTopicSource, FileSource
+from xeval.sources import DjangoTopicSource, FileSource, FirstOf
 from xeval.sources.catalogue import TOPIC_LABELS
 from xeval.sources.classification import read_mnli, read_pawsx, read_xnli
+from xeval.sources.xtreme import XTREME_SOURCES
 from xeval.tasks.base import (
     Encoded,
     Kind,
@@ -80,32 +81,32 @@ CLASSIFICATION = Classification()
 NLI_LABELS = ("entailment", "neutral", "contradiction")
 PARAPHRASE_LABELS = ("different", "paraphrase")
 
+_MNLI_FILES = FileSource(
+    (
+        "multinli_1.0/multinli_1.0_{split}.jsonl",
+        "multinli_1.0/multinli_1.0_{split}.txt",
+        "mnli/multinli_1.0_{split}.jsonl",
+        "XNLI-MT-1.0/multinli/multinli.{split}.{lang}.tsv",
+    ),
+    read_mnli,
+    {"dev": "dev_matched"},
+)
 MNLI = TrainingSet(
     name="mnli",
     kind=CLASSIFICATION,
     labels=NLI_LABELS,
-    source=FileSource(
-        (
-            "multinli_1.0/multinli_1.0_{split}.jsonl",
-            "multinli_1.0/multinli_1.0_{split}.txt",
-            "mnli/multinli_1.0_{split}.jsonl",
-            "XNLI-MT-1.0/multinli/multinli.{split}.{lang}.tsv",
-        ),
-        read_mnli,
-        {"dev": "dev_matched"},
-    ),
+    source=FirstOf((_MNLI_FILES, *XTREME_SOURCES["mnli"])),
     licence="OANC and others, see the MultiNLI paper",
     citation="Williams et al. 2018, N18-1101",
 )
+_XNLI_FILES = FileSource(("XNLI-1.0/xnli.{split}.tsv", "xnli/xnli.{split}.tsv"), read_xnli)
 XNLI = Task(
     name="xnli",
     kind=CLASSIFICATION,
     group="classification",
     languages=tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split()),
     metrics=("accuracy",),
-    source=FileSource(
-        ("XNLI-1.0/xnli.{split}.tsv", "xnli/xnli.{split}.tsv", "xnli/{split}-{lang}.tsv"), read_xnli
-    ),
+    source=FirstOf((_XNLI_FILES, *XTREME_SOURCES["xnli"])),
     training="mnli",
     labels=NLI_LABELS,
     chance="data",
@@ -113,15 +114,16 @@ XNLI = Task(
     licence="CC BY-NC 4.0",
     citation="Conneau et al. 2018, D18-1269",
 )
+_PAWSX_FILES = FileSource(
+    ("x-final/{lang}/{split}.tsv", "pawsx/{lang}/{split}.tsv"),
+    read_pawsx,
+    {"dev": "dev_2k", "test": "test_2k"},
+)
 PAWSX_ENGLISH = TrainingSet(
     name="pawsx-en",
     kind=CLASSIFICATION,
     labels=PARAPHRASE_LABELS,
-    source=FileSource(
-        ("x-final/{lang}/{split}.tsv", "pawsx/{lang}/{split}.tsv", "pawsx/{split}-{lang}.tsv"),
-        read_pawsx,
-        {"dev": "dev_2k"},
-    ),
+    source=FirstOf((_PAWSX_FILES, *XTREME_SOURCES["pawsx-en"])),
     licence="free for any purpose, with acknowledgement of Google LLC",
     citation="Zhang et al. 2019, N19-1131",
 )
@@ -131,10 +133,7 @@ PAWSX = Task(
     group="classification",
     languages=tuple("de en es fr ja ko zh".split()),
     metrics=("accuracy",),
-    source=FileSource(
-        ("x-final/{lang}/{split}_2k.tsv", "pawsx/{lang}/{split}_2k.tsv", "pawsx/{split}-{lang}.tsv"),
-        read_pawsx,
-    ),
+    source=FirstOf((_PAWSX_FILES, *XTREME_SOURCES["pawsx"])),
     training="pawsx-en",
     labels=PARAPHRASE_LABELS,
     chance="data",

@@ -1,22 +1,41 @@
-"""The built-in grid: the same generated facts as claims to judge and as questions to answer, at one and two hops."""
+"""The built-in grid: the same generated facts as claims, as questions and as choices, at one, two and three hops.
+
+Groups: a choice among claims is a classification of pairs of texts with the metric, head and level of chance of
+other choice tasks (XCOPA), so one hop of it is "classification" and more hops "multi-hop classification", as for the
+claims. Answer format and hops are never mixed within a group: questions alone make up the QA groups, and the
+contrast between groups at equal hops is one of format, that between hops within claims and choices one of hops.
+"""
 
 from dataclasses import replace
 from typing import Literal
 
-from xeval.sources import GeneratedSource, JoinedSource
+from xeval.sources import JoinedSource
+from xeval.sources.generated import GeneratedBitext, GeneratedSource
 from xeval.tasks.base import Task, TrainingSet
+from xeval.tasks.choice import CHOICE
 from xeval.tasks.classification import CLASSIFICATION
+from xeval.tasks.retrieval import RETRIEVAL
 from xeval.tasks.span_qa import SPAN_QA
-from xeval.xhops import CHANCE, LANGUAGES
+from xeval.xhops import CHANCE, LANGUAGES, Format, Hops
 
 SIZE = 1000
 TRAINING_SIZE = 4000
 LABELS = ("false", "true")
 
 
-def _both_hops(format: Literal["claim", "question"]) -> JoinedSource:
-    """English training items of one and two hops in turn."""
-    return JoinedSource(tuple(GeneratedSource(format, hops, TRAINING_SIZE, family="work") for hops in (1, 2)))
+def _both_hops(format: Format) -> JoinedSource:
+    """English training items of one and two hops in turn; three hops are never trained on."""
+    one_and_two: tuple[Literal[1, 2], ...] = (1, 2)
+    return JoinedSource(
+        tuple(GeneratedSource(format, hops, TRAINING_SIZE, family="work") for hops in one_and_two)
+    )
+
+
+def _at(declared: Task, hops: Hops, group: Literal["multi-hop classification", "multi-hop QA"]) -> Task:
+    """The one-hop task at more hops: nothing else differs."""
+    assert isinstance(declared.source, GeneratedSource)
+    name = declared.name.removesuffix("1") + str(hops)
+    return replace(declared, name=name, group=group, source=replace(declared.source, hops=hops))
 
 
 CLAIM_TRAINING = TrainingSet(
@@ -37,19 +56,22 @@ CLAIM_1 = Task(
     labels=LABELS,
     chance=CHANCE["claim"],
     parallel=True,
+    version=2,
     licence="generated",
 )
-CLAIM_2 = replace(
-    CLAIM_1,
-    name="xhops-claim-2",
-    group="multi-hop classification",
-    source=GeneratedSource("claim", 2, SIZE, family="work"),
-)
+CLAIM_2 = _at(CLAIM_1, 2, "multi-hop classification")
+CLAIM_3 = _at(CLAIM_1, 3, "multi-hop classification")
 
 QUESTION_TRAINING = TrainingSet(
     name="xhops-question",
     kind=SPAN_QA,
     source=_both_hops("question"),
+    licence="generated",
+)
+QUESTION_1HOP_TRAINING = TrainingSet(
+    name="xhops-question-1hop",
+    kind=SPAN_QA,
+    source=GeneratedSource("question", 1, TRAINING_SIZE, family="work"),
     licence="generated",
 )
 LOOKUP_TRAINING = TrainingSet(
@@ -68,11 +90,42 @@ QUESTION_1 = Task(
     training="xhops-question",
     chance=CHANCE["question"],
     parallel=True,
+    version=2,
     licence="generated",
 )
-QUESTION_2 = replace(
-    QUESTION_1,
-    name="xhops-question-2",
-    group="multi-hop QA",
-    source=GeneratedSource("question", 2, SIZE, family="work"),
+QUESTION_2 = _at(QUESTION_1, 2, "multi-hop QA")
+QUESTION_3 = _at(QUESTION_1, 3, "multi-hop QA")
+
+CHOICE_TRAINING = TrainingSet(
+    name="xhops-choice",
+    kind=CHOICE,
+    source=_both_hops("choice"),
+    licence="generated",
+)
+CHOICE_1 = Task(
+    name="xhops-choice-1",
+    kind=CHOICE,
+    group="classification",
+    languages=LANGUAGES,
+    metrics=("accuracy",),
+    source=GeneratedSource("choice", 1, SIZE, family="work"),
+    training="xhops-choice",
+    chance=CHANCE["choice"],
+    parallel=True,
+    licence="generated",
+)
+CHOICE_2 = _at(CHOICE_1, 2, "multi-hop classification")
+CHOICE_3 = _at(CHOICE_1, 3, "multi-hop classification")
+
+BITEXT = Task(
+    name="xhops-bitext",
+    kind=RETRIEVAL,
+    group="retrieval",
+    languages=tuple(code for code in LANGUAGES if code != "en"),
+    metrics=("accuracy",),
+    source=GeneratedBitext(SIZE),
+    training=None,
+    chance="data",
+    parallel=True,
+    licence="generated",
 )

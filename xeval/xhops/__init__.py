@@ -1,144 +1,138 @@
-"""xhops: a controlled grid, answer format (claim or question) x hops (1 or 2) x language.
+"""xhops: a controlled grid, answer format (claim, question, choice) x hops (1, 2, 3) x language.
 
-One world is a short context of six sentences: three chains ``head -> bridge -> tail`` (a person works at a
-company, the company is in a city), cut into their links and shuffled. One hop asks for a link; two hops ask
-for the tail of a head, which no sentence states. Claim and question of a row ask about the same fact, and one
-and two hops read the same context: length, entities, sentences and candidates are equal by construction, in
-every language. :mod:`xeval.xhops.worlds` says what keeps shortcuts at chance.
+One world is a short context of nine sentences: three chains of three links (an office is in a company, the company
+in a city, the city in a country), cut into their links and shuffled. One hop asks for a link; two and three hops
+ask for what no sentence states. In the comparison family a chain ends in a year, and the question is which city,
+which company in it, or whose office, goes with the oldest or the newest one. All formats of a row ask about the
+same fact, and all hops read the same context: length, entities, sentences and candidates are equal by
+construction, in every language. :mod:`xeval.xhops.worlds` says what keeps shortcuts at chance.
+
+A false claim differs from a true one in nothing but what belongs together: whatever made it easier to see (an
+entity from elsewhere, another kind of entity) would be seen without combining facts. That gives a classifier no
+partial signal to start from, and small encoders stay at ln 2 for long. The choice format is the remedy: the same
+claims about the same context compete, so that everything they share cancels, and the training signal is which of
+them is right, as it is for a question. Fewer chains or shorter ones make every format easier to learn.
 """
 
 from typing import Literal, overload
 
-from xeval.errors import UsageError
-from xeval.examples import Answer, Question, TextPair
-from xeval.xhops.lexicons import LANGUAGES, Lexicon, lexicon
-from xeval.xhops.worlds import CHAINS, ENDS, FAMILIES, GENERATOR, SPLITS, Link, Split, World, draw_world
+from xeval.examples import MultipleChoice, Question, TextPair
+from xeval.xhops.bitext import PAIRS, sentence_pairs
+from xeval.xhops.export import FILE_FORMATS, FileFormat, write
+from xeval.xhops.grid import FORMATS, HOPS, Format, Hops, Row, check, rows
+from xeval.xhops.lexicons import LANGUAGES, VERSION
+from xeval.xhops.worlds import CHAINS, DEPTH, FAMILIES, SPLITS, Split
 
-__all__ = ["CANDIDATES", "CHANCE", "FAMILIES", "LANGUAGES", "SPLITS", "VERSION", "generate"]
-
-LEXICONS = 0
-VERSION = f"{GENERATOR}.{LEXICONS}"
-"""Pins every character: the first number changes when a world changes, the second when a wording changes."""
+__all__ = [
+    "CANDIDATES",
+    "CHANCE",
+    "FAMILIES",
+    "FILE_FORMATS",
+    "FORMATS",
+    "HOPS",
+    "LANGUAGES",
+    "PAIRS",
+    "SPLITS",
+    "VERSION",
+    "FileFormat",
+    "Format",
+    "Hops",
+    "Row",
+    "Split",
+    "generate",
+    "rows",
+    "sentence_pairs",
+    "write",
+]
 
 CANDIDATES = CHAINS
-"""Entities of the answer's type in each context."""
+"""Entities of the answer's type in each context of the usual size."""
 
-CHANCE = {"claim": 1 / 2, "question": 1 / CANDIDATES}
+CHANCE = {"claim": 1 / 2, "question": 1 / CANDIDATES, "choice": 1 / CANDIDATES}
 """Accuracy of guessing, where a question's reader chooses among the entities of the right type."""
 
 
 @overload
 def generate(
     format: Literal["claim"],
-    hops: Literal[1, 2],
+    hops: Hops,
     language: str,
     split: Split,
     size: int,
     seed: int = 0,
     family: str | None = None,
+    chains: int = CHAINS,
+    depth: int = DEPTH,
 ) -> list[TextPair]: ...
 
 
 @overload
 def generate(
     format: Literal["question"],
-    hops: Literal[1, 2],
+    hops: Hops,
     language: str,
     split: Split,
     size: int,
     seed: int = 0,
     family: str | None = None,
+    chains: int = CHAINS,
+    depth: int = DEPTH,
 ) -> list[Question]: ...
 
 
+@overload
 def generate(
-    format: Literal["claim", "question"],
-    hops: Literal[1, 2],
+    format: Literal["choice"],
+    hops: Hops,
     language: str,
     split: Split,
     size: int,
     seed: int = 0,
     family: str | None = None,
-) -> list[TextPair] | list[Question]:
+    chains: int = CHAINS,
+    depth: int = DEPTH,
+) -> list[MultipleChoice]: ...
+
+
+def generate(
+    format: Format,
+    hops: Hops,
+    language: str,
+    split: Split,
+    size: int,
+    seed: int = 0,
+    family: str | None = None,
+    chains: int = CHAINS,
+    depth: int = DEPTH,
+) -> list[TextPair] | list[Question] | list[MultipleChoice]:
     """The first ``size`` rows of one cell of the grid; a larger size begins with the same rows.
 
     Args:
-        format: "claim" gives context and claim, labelled "true" or "false" (half each, exactly, in every four
-            rows of a family); "question" gives a question whose answer is one span of the context.
-        hops: 1 or 2 facts to combine. One hop asks for a bridge and for a tail in turn, half each.
+        format: "claim" gives context and claim, labelled "true" or "false" (half each, exactly, in every twelve
+            rows of a family); "question" gives a question whose answer is one span of the context; "choice" gives
+            one claim for each candidate, one of them true.
+        hops: 1, 2 or 3 facts to combine. One hop asks for each link of a chain in turn, two hops for each two
+            neighbouring links; a comparison counts the links between the answer and what is compared.
         language: one of ``LANGUAGES``. Rows are parallel: same ids, same entities, same answers.
         split: the pairs of entities that stand together in the worlds of one split never do so in another.
         size: number of rows.
         seed: another seed gives other worlds.
         family: one of ``FAMILIES``; None takes the families in turn, each with the very rows it has alone.
+        chains: chains of a world, 2 to 4: the number of candidates.
+        depth: links of a chain, 1 to 3 and at least ``hops``; the context has ``chains * depth`` sentences. Only
+            tasks with equal ``chains`` and ``depth`` differ in nothing but hops and format.
 
     Returns:
-        Records whose ``cluster_id`` names the world and whose ``item_id`` names world and hops. A claim and a
-        question with the same ``item_id`` are about the same fact.
+        Records whose ``cluster_id`` names the world and whose ``item_id`` names world and hops; ``category`` is
+        the family. Records of all formats with the same ``item_id`` are about the same fact.
 
     Raises:
         UsageError: an argument is outside what is listed above.
     """
-    _check("format", format, ("claim", "question"))
-    _check("hops", hops, (1, 2))
-    _check("language", language, LANGUAGES)
-    _check("split", split, SPLITS)
-    if size < 0:
-        raise UsageError(f"xhops: size is {size}; give the number of rows, 0 or more.")
-    if family is not None:
-        _check("family", family, tuple(FAMILIES))
-    families = tuple(FAMILIES) if family is None else (family,)
-    places = (divmod(row, len(families)) for row in range(size))
-    worlds = [draw_world(split, seed, families[turn], number) for number, turn in places]
+    check("format", format, FORMATS)
+    drawn = rows(hops, language, split, size, seed, family, chains, depth)
     if format == "claim":
-        return [_claim(world, hops, language) for world in worlds]
-    return [_question(world, hops, language) for world in worlds]
-
-
-def _claim(world: World, hops: int, language: str) -> TextPair:
-    words = lexicon(language)
-    link: Link = "both" if hops == 2 else world.one_hop
-    about, said = ENDS[link]
-    right, wrong = (words.chain(world.family, chain) for chain in world.chains[:2])
-    return TextPair(
-        item_id=f"{world.world_id}-{hops}",
-        cluster_id=world.world_id,
-        first=words.separator.join(_sentences(world, words)),
-        second=words.statement(
-            world.family, link, right[about], (right if world.claim_is_true else wrong)[said]
-        ),
-        label="true" if world.claim_is_true else "false",
-        hops=hops,
-    )
-
-
-def _question(world: World, hops: int, language: str) -> Question:
-    words = lexicon(language)
-    link: Link = "both" if hops == 2 else world.one_hop
-    about, said = ENDS[link]
-    asked = words.chain(world.family, world.chains[0])
-    sentences = _sentences(world, words)
-    stating = world.facts().index((0, "first" if said == 1 else "second"))
-    before = "".join(sentence + words.separator for sentence in sentences[:stating])
-    start = len(before) + sentences[stating].index(asked[said])
-    return Question(
-        item_id=f"{world.world_id}-{hops}",
-        cluster_id=world.world_id,
-        question=words.question(world.family, link, asked[about]),
-        context=words.separator.join(sentences),
-        answers=(Answer(asked[said], start),),
-        hops=hops,
-    )
-
-
-def _sentences(world: World, words: Lexicon) -> list[str]:
-    chains = [words.chain(world.family, chain) for chain in world.chains]
-    return [
-        words.statement(world.family, link, *(chains[chain][place] for place in ENDS[link]))
-        for chain, link in world.facts()
-    ]
-
-
-def _check(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
-        raise UsageError(f"xhops: {name} is {value!r}; choose one of {', '.join(map(str, allowed))}.")
+        return [row.as_claim() for row in drawn]
+    if format == "question":
+        return [row.as_question() for row in drawn]
+    return [row.as_choice() for row in drawn]

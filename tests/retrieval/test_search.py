@@ -1,0 +1,284 @@
+"""Exact search: equal to a float64 definition and to FAISS, whatever the blocks, precision, storage or interruption."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from xeval.errors import DataError, UsageError
+from xeval.retrieval import BothWays, Neighbours, approximate, cost, nearest, planted, search
+
+TINY = 1 << 14  # bytes for blocks: 16 rows by 32 columns
+PRECISIONS = ("float32", "bfloat16")
+
+
+def by_definition(similarity: NDArray[np.float64], k: int) -> Neighbours:
+    """Sort every row of a matrix by similarity as float32, then by column."""
+    single = similarity.astype(np.float32)
+    columns = np.broadcast_to(np.arange(single.shape[1]), single.shape)
+    order = np.lexsort((columns, -single), axis=1)[:, : min(k, single.shape[1])]
+    return Neighbours(order, np.take_along_axis(single, order, axis=1))
+
+
+def unit(rows: NDArray[Any]) -> NDArray[np.float64]:
+    values = rows.astype(np.float64)
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    return np.divide(values, lengths, out=np.zeros_like(values), where=lengths > 0)
+
+
+def assert_same(found: Neighbours, wanted: Neighbours) -> None:
+    np.testing.assert_array_equal(found.rows, wanted.rows)
+    np.testing.assert_allclose(found.similarities, wanted.similarities, rtol=0, atol=2e-7)
+
+
+def assert_identical(found: BothWays, wanted: BothWays) -> None:
+    for one, other in ((found.forward, wanted.forward), (found.backward, wanted.backward)):
+        np.testing.assert_array_equal(one.rows, other.rows)
+        np.testing.assert_array_equal(one.similarities, other.similarities)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    ("rows", "columns", "width"), [(130, 95, 24), (1, 70, 3), (40, 1, 5), (300, 310, 64)]
+)
+def test_equals_the_definition_and_faiss(precision: Any, rows: int, columns: int, width: int) -> None:
+    draw = np.random.default_rng(rows)
+    x, y = (draw.standard_normal((n, width)).astype(np.float32) + 0.3 for n in (rows, columns))
+    found = search(x, y, 4, precision=precision, memory=TINY)
+    similarity = unit(x) @ unit(y).T
+    assert_same(found.forward, by_definition(similarity, 4))
+    assert_same(found.backward, by_definition(similarity.T, 4))
+    for ours, queries, index in ((found.forward, x, y), (found.backward, y, x)):
+        reference = nearest(queries, index, min(4, len(index)))
+        np.testing.assert_array_equal(ours.rows, reference.rows)
+        np.testing.assert_allclose(ours.similarities, reference.similarities, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_ties_go_to_the_lower_row_and_faiss_agrees_on_similarities(precision: Any) -> None:
+    """Components of -1, 0 and 1 tie constantly; every row occurs three times besides; one row is zero."""
+    draw = np.random.default_rng(3)
+    x, y = (np.tile(draw.integers(-1, 2, (n, 6)), (3, 1)).astype(np.float32) for n in (37, 29))
+    x[5] = 0
+    found = search(x, y, 5, precision=precision, memory=TINY)
+    similarity = unit(x) @ unit(y).T
+    for ours, wanted, queries, index in (
+        (found.forward, by_definition(similarity, 5), x, y),
+        (found.backward, by_definition(similarity.T, 5), y, x),
+    ):
+        np.testing.assert_allclose(ours.similarities, wanted.similarities, rtol=0, atol=2e-7)
+        np.testing.assert_allclose(
+            ours.similarities, nearest(queries, index, 5).similarities, rtol=0, atol=1e-6
+        )
+        later = ours.similarities[:, 1:] == ours.similarities[:, :-1]
+        assert later.any()
+        assert (np.diff(ours.rows, axis=1)[later] > 0).all()
+    assert found.repeated > 0
+
+
+def test_duplicates_are_listed_in_order_of_rows() -> None:
+    draw = np.random.default_rng(0)
+    x = draw.standard_normal((50, 16)).astype(np.float32)
+    y = np.concatenate([x] * 9)
+    for precision in PRECISIONS:
+        rows = search(x, y, 6, precision=precision, memory=TINY).forward.rows  # type: ignore[arg-type]
+        np.testing.assert_array_equal(rows, np.arange(50)[:, None] + 50 * np.arange(6))
+
+
+def test_the_result_depends_on_neither_blocks_nor_precision() -> None:
+    data = planted(80, 300, 48, 0.8, 1)
+    wanted = search(data.source, data.target, 4, precision="float32")
+    assert wanted.repeated == 0
+    for precision in PRECISIONS:
+        for memory in (TINY, 1 << 17, 1 << 24):
+            found = search(data.source, data.target, 4, precision=precision, memory=memory)  # type: ignore[arg-type]
+            assert_identical(found, wanted)
+
+
+def test_the_bound_sends_close_calls_to_the_repetition() -> None:
+    """Forty rows within 1e-5 of each other: bfloat16 cannot tell them apart, the result still can."""
+    draw = np.random.default_rng(5)
+    x = draw.standard_normal((60, 32)).astype(np.float32)
+    y = np.repeat(x, 40, axis=0) + 1e-5 * draw.standard_normal((2400, 32)).astype(np.float32)
+    rough, fine = (search(x, y, 3, precision=p, memory=1 << 18) for p in ("bfloat16", "float32"))
+    assert rough.repeated >= 60
+    assert_same(rough.forward, by_definition(unit(x) @ unit(y).T, 3))
+    assert_identical(rough, fine)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10_000), st.integers(1, 40), st.integers(1, 40), st.integers(1, 6), st.booleans())
+def test_permuting_rows_permutes_the_result(seed: int, rows: int, columns: int, k: int, rough: bool) -> None:
+    draw = np.random.default_rng(seed)
+    x, y = (draw.standard_normal((n, 8)).astype(np.float32) for n in (rows, columns))
+    order_x, order_y = draw.permutation(rows), draw.permutation(columns)
+    precision: Any = "bfloat16" if rough else "float32"
+    found = search(x, y, k, precision=precision, memory=TINY)
+    turned = search(x[order_x], y[order_y], k, precision=precision, memory=TINY)
+    np.testing.assert_array_equal(order_y[turned.forward.rows], found.forward.rows[order_x])
+    np.testing.assert_array_equal(order_x[turned.backward.rows], found.backward.rows[order_y])
+    np.testing.assert_array_equal(turned.forward.similarities, found.forward.similarities[order_x])
+    swapped = search(y, x, k, precision=precision, memory=TINY)
+    assert_same(swapped.forward, found.backward)
+    assert_same(swapped.backward, found.forward)
+
+
+def test_euclidean_similarity_is_that_of_xtreme() -> None:
+    """XTREME's --dist other than cosine: 1 / (1 + squared distance) of embeddings as they are."""
+    draw = np.random.default_rng(7)
+    x, y = (draw.standard_normal((n, 12)).astype(np.float32) * 3 for n in (70, 90))
+    y[:40] = x[:40] + 1e-3 * draw.standard_normal((40, 12)).astype(np.float32)
+    found = search(x, y, 4, similarity="euclidean", memory=TINY)
+    squared = ((x.astype(np.float64)[:, None] - y.astype(np.float64)[None]) ** 2).sum(-1)
+    assert_same(found.forward, by_definition(1 / (1 + squared), 4))
+    assert_same(found.backward, by_definition(1 / (1 + squared.T), 4))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_centring(precision: Any) -> None:
+    draw = np.random.default_rng(9)
+    x, y = draw.standard_normal((80, 12)) + 2, draw.standard_normal((60, 12)) - 1
+    found = search(x, y, 4, centring="language_mean", precision=precision, memory=TINY)
+    centred = unit(x - x.mean(0)) @ unit(y - y.mean(0)).T
+    assert_same(found.forward, by_definition(centred, 4))
+    assert_same(found.backward, by_definition(centred.T, 4))
+    # shift_embeddings of XTREME and jiant: normalised queries move by the difference of the means.
+    shifted = search(x, y, 4, centring="mean_difference", precision=precision, memory=TINY)
+    one, other = unit(x), unit(y)
+    difference = one.mean(0) - other.mean(0)
+    assert_same(shifted.forward, by_definition((one - difference) @ other.T, 4))
+    assert_same(shifted.backward, by_definition((other + difference) @ one.T, 4))
+
+
+def test_float16_in_a_read_only_file_gives_the_neighbours_of_its_values(tmp_path: Path) -> None:
+    data = planted(60, 200, 20, 0.5, 2)
+    for name, rows in (("x", data.source), ("y", data.target)):
+        np.save(tmp_path / f"{name}.npy", rows.astype(np.float16))
+    x, y = (np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "xy")
+    found = search(x, y, 4, memory=TINY)
+    assert_identical(found, search(np.array(x, np.float32), np.array(y, np.float32), 4))
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_an_interrupted_search_goes_on(tmp_path: Path, precision: Any) -> None:
+    data = planted(50, 150, 20, 0.5, 2)
+    options: dict[str, Any] = {
+        "memory": TINY,
+        "precision": precision,
+        "checkpoint": tmp_path / "state",
+        "checkpoint_seconds": 0.0,
+    }
+    shares: list[float] = []
+
+    def die(share: float, seconds: float) -> None:
+        assert seconds >= 0
+        shares.append(share)
+        if share > 0.5:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        search(data.source, data.target, 4, progress=die, **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+    resumed: list[float] = []
+    options["precision"] = "auto"
+    found = search(data.source, data.target, 4, progress=lambda share, _: resumed.append(share), **options)
+    assert found.precision == precision
+    assert resumed[0] > shares[len(shares) // 2]
+    assert resumed == sorted(resumed)
+    assert resumed[-1] == pytest.approx(1)
+    assert_identical(found, search(data.source, data.target, 4))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_second_direction_keeps_the_first(tmp_path: Path) -> None:
+    data = planted(50, 150, 20, 0.5, 2)
+    options: dict[str, Any] = {"centring": "mean_difference", "memory": TINY, "precision": "float32"}
+    wanted = search(data.source, data.target, 4, **options)
+    options |= {"checkpoint": tmp_path / "state", "checkpoint_seconds": 0.0}
+
+    def die(share: float, _: float) -> None:
+        if share > 0.8:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        search(data.source, data.target, 4, progress=die, **options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["state", "state.backward"]
+    shares: list[float] = []
+    found = search(data.source, data.target, 4, progress=lambda share, _: shares.append(share), **options)
+    assert shares[0] > 0.5
+    assert_identical(found, wanted)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_of_something_else_or_damaged_is_refused(tmp_path: Path) -> None:
+    data = planted(50, 150, 20, 0.5, 2)
+    options: dict[str, Any] = {"memory": TINY, "checkpoint": tmp_path / "state", "checkpoint_seconds": 0.0}
+
+    def die(share: float, _: float) -> None:
+        if share > 0.5:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        search(data.source, data.target, 4, progress=die, precision="float32", **options)
+    with pytest.raises(UsageError, match="other embeddings or settings"):
+        search(data.source + 1, data.target, 4, **options)
+    with pytest.raises(UsageError, match="other embeddings or settings"):
+        search(data.source, data.target, 3, **options)
+    with pytest.raises(UsageError, match="another precision"):
+        search(data.source, data.target, 4, precision="bfloat16", **options)
+    content = dict(np.load(tmp_path / "state"))
+    content["forward.columns"][0, 0] += 1
+    with (tmp_path / "state").open("wb") as file:
+        np.savez(file, **content)
+    with pytest.raises(DataError, match="is damaged"):
+        search(data.source, data.target, 4, **options)
+    (tmp_path / "state").write_bytes(b"PK nothing")
+    with pytest.raises(DataError, match="not a readable checkpoint"):
+        search(data.source, data.target, 4, **options)
+
+
+def test_wrong_use_is_one_sentence() -> None:
+    x = np.ones((4, 3), np.float32)
+    for call, words in (
+        (lambda: search(x, x[:, :2], 1), "equal width"),
+        (lambda: search(x, x[:0], 1), "no rows"),
+        (lambda: search(x, x, 0), "at least 1"),
+        (lambda: search(x, x, 1, similarity="dot"), "unknown similarity 'dot'"),  # type: ignore[arg-type]
+        (lambda: search(x, x, 1, similarity="euclidean", precision="bfloat16"), "euclidean"),
+        (lambda: approximate(x, x, 5), "k = 5"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            call()
+    x[2, 1] = np.nan
+    for centring in ("none", "language_mean"):
+        with pytest.raises(DataError, match="row 2 of the target"):
+            search(np.ones((4, 3)), x, 1, centring=centring)  # type: ignore[arg-type]
+
+
+def test_approximate_search_says_what_it_missed() -> None:
+    data = planted(300, 1500, 16, 0.3, 4)
+    exact = nearest(data.source, data.target, 4)
+    for method, effort in (("ivf", 2), ("ivf", 10**6), ("hnsw", 8), ("hnsw", 400)):
+        found = approximate(data.source, data.target, 4, method, effort, sample=10**6)  # type: ignore[arg-type]
+        share = np.mean(
+            [len(set(a) & set(b)) / 4 for a, b in zip(found.neighbours.rows, exact.rows, strict=True)]
+        )
+        assert found.recall == pytest.approx(share, abs=2e-3)
+        assert f"recall@4 {found.recall:.2%}" in str(found)
+        assert (found.recall > 0.99) == (effort >= 400)
+
+
+def test_cost_counts_one_product_for_both_directions() -> None:
+    estimate = cost(400_000, 300_000, 1024, precision="float32")
+    assert estimate.operations == 2 * 400_000 * 300_000 * 1024
+    assert estimate.seconds > 0
+    assert estimate.bytes < 2**30
+    assert estimate.precision == "float32"
