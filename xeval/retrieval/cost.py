@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+# Seconds of the product alone / seconds of the whole search.
+EFFICIENCY = {"float32": 0.77, "bfloat16": 0.5}
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -26,21 +29,13 @@ def cost(
 ) -> Cost:
     """Expected cost of ``search`` in both directions on this machine; measures its products for a moment.
 
-    The seconds are those of the product and of reading every similarity once per direction, which was measured
-    to take a tenth of a float32 product of width 768 (``tests/bench/retrieval.py``).
+    The seconds are those of the product divided by the share of them that a whole search reaches, as
+    ``tests/bench/retrieval.py`` measured it for 20,000 rows of width 768.
     """
-    from xeval.retrieval.engine import matrix_rate
+    from xeval.retrieval.engine import faster_precision, matrix_rate
 
-    rates: dict[Literal["float32", "bfloat16"], float] = {}
-    if precision != "bfloat16":
-        rates["float32"] = matrix_rate(width, "float32", device)
-    if precision != "float32":
-        rates["bfloat16"] = matrix_rate(width, "bfloat16", device)
-    chosen = max(rates, key=lambda name: rates[name])
-    entries = float(source_rows) * target_rows
-    operations = 2.0 * entries * width
+    operations = 2.0 * source_rows * target_rows * width
+    chosen = faster_precision(operations, width, device) if precision == "auto" else precision
     kept = (source_rows + target_rows) * (k + 20) * 16.0
-    return Cost(operations, kept + memory, operations / rates[chosen] + READING_SECONDS * entries, chosen)
-
-
-READING_SECONDS = 0.0
+    seconds = operations / (matrix_rate(width, chosen, device) * EFFICIENCY[chosen])
+    return Cost(operations, kept + memory, seconds, chosen)

@@ -140,6 +140,14 @@ def matrix_rate(width: int, precision: Literal["float32", "bfloat16"], device: s
     return 2.0 * blocks.rows * blocks.columns * width / sorted(times[1:])[2]
 
 
+def faster_precision(operations: float, width: int, device: str | None) -> Literal["float32", "bfloat16"]:
+    """The precision in which a search of so many operations is expected to end sooner here."""
+    if operations < FEW_OPERATIONS:
+        return "float32"
+    fast = matrix_rate(width, "bfloat16", device) > 1.5 * matrix_rate(width, "float32", device)
+    return "bfloat16" if fast else "float32"
+
+
 class _Best:
     """The best ``width`` columns so far of every row: values in the product's dtype, and column numbers."""
 
@@ -246,18 +254,18 @@ class _Pass:
     def settle(self, way: str, queries: Side, index: Side, memory: int) -> tuple[Neighbours, int]:
         """The k best in float64 of every query, and how many queries had to be searched again."""
         best, k = self.best[way], min(self.k, len(index))
-        values, columns = best.values.float().cpu(), best.columns.cpu().long()
-        lower, bound = _bounds(values, k, queries, index, slice(0, len(queries)), self.dtype)
-        reach = values.double() + _half_step(values, self.dtype) + bound[:, None]
-        complete = values.shape[1] == len(index)
-        unsure = np.zeros(len(queries), dtype=bool) if complete else (reach[:, -1] >= lower).numpy()
-        wanted = (reach >= lower[:, None]) & torch.from_numpy(~unsure)[:, None]
         rows = np.empty((len(queries), k), dtype=np.int64)
         similarities = np.empty((len(queries), k), dtype=np.float32)
-        for first in range(0, len(queries), CHUNK_ROWS):
-            row, slot = (part.numpy() for part in wanted[first : first + CHUNK_ROWS].nonzero(as_tuple=True))
-            row += first
-            _keep_best(row, columns.numpy()[row, slot], queries, index, rows, similarities)
+        unsure = np.zeros(len(queries), dtype=bool)
+        for chunk in queries.chunks():
+            values, columns = best.values[chunk].float().cpu(), best.columns[chunk].cpu().long()
+            lower, bound = _bounds(values, k, queries, index, chunk, self.dtype)
+            wanted = values.double() + _half_step(values, self.dtype) + bound[:, None] >= lower[:, None]
+            if values.shape[1] < len(index):
+                unsure[chunk] = wanted[:, -1].numpy()
+                wanted &= ~wanted[:, -1:]
+            row, slot = (found.numpy() for found in wanted.nonzero(as_tuple=True))
+            _keep_best(chunk.start + row, columns.numpy()[row, slot], queries, index, rows, similarities)
         again = np.flatnonzero(unsure)
         at_once = max(GROUP, memory // (8 * len(index)))
         for first in range(0, len(again), at_once):
@@ -468,11 +476,7 @@ def _precision(
         return "float32"
     if saved is not None and (begun := saved.precision()) is not None:
         return begun
-    if 2.0 * len(one) * len(other) * one.width < FEW_OPERATIONS:
-        return "float32"
-    device = str(one.device)
-    fast = matrix_rate(one.width, "bfloat16", device) > 1.2 * matrix_rate(one.width, "float32", device)
-    return "bfloat16" if fast else "float32"
+    return faster_precision(2.0 * len(one) * len(other) * one.width, one.width, str(one.device))
 
 
 def _part(progress: Progress | None, number: int, count: int) -> Progress | None:

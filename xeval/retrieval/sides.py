@@ -12,6 +12,7 @@ from xeval.errors import DataError
 Transform = Literal["unit", "distance"]
 Role = Literal["source", "target"]
 CHUNK_ROWS = 1024
+ALIGNMENT = 8  # matrix units take rows of bfloat16 in steps of 16 bytes
 # A component of a converted row is off by a few roundings of float32 (2^-24 each) of the terms it is made from.
 CONVERSION = 2.0**-22
 
@@ -61,15 +62,18 @@ class Side:
         self.scale = np.ones(len(vectors))
         self.centre = np.zeros(vectors.shape[1])
         self.offset = 0.0
-        parts = []
+        total = np.empty(len(vectors))
         for rows in self.chunks():
             raw = self._raw(rows)
             lengths = raw.square().sum(1).sqrt().cpu().numpy()
             require_finite(role, rows.start, lengths)
             if transform == "unit":
                 self.scale[rows] = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-            parts.append(_lengths(self.converted(rows, torch.float32)))
-        self.roundings = {torch.float32: self._single_rounding(np.concatenate(parts))}
+            if transform == "unit" and after is None:
+                total[rows] = np.where(lengths > 0, 1 + CONVERSION, 0.0)
+            else:
+                total[rows] = _lengths(self.converted(rows, torch.float32))
+        self.roundings = {torch.float32: self._single_rounding(total)}
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -126,12 +130,8 @@ class Side:
     def centre_for_bfloat16(self, centre: NDArray[np.float64], offset: float) -> None:
         """Set what the products in bfloat16 leave out, and measure their rounding."""
         self.centre, self.offset = centre, offset
-        columns: dict[str, list[NDArray[np.float64]]] = {
-            "length": [],
-            "error": [],
-            "residual": [],
-            "total": [],
-        }
+        # Filled in place: small arrays that outlive the chunks' large ones would keep the heap from shrinking.
+        measured = Rounding(*(np.empty(len(self)) for _ in range(4)))
         allowance = CONVERSION * (self.roundings[torch.float32].total.max() + np.linalg.norm(centre))
         for rows in self.chunks():
             true = self.exact(rows)
@@ -142,11 +142,11 @@ class Side:
                 mine = slice(self.width + 2, self.width + 4)
             own = true @ middle - (middle @ middle + offset if self.role == "target" else 0.0)
             true -= middle
-            columns["length"].append(_lengths(true))
-            columns["error"].append(_lengths(body - true) + allowance)
-            columns["residual"].append((converted[:, mine].sum(1) - own).abs().cpu().numpy() + allowance)
-            columns["total"].append(_lengths(converted))
-        self.roundings[torch.bfloat16] = Rounding(**{name: np.concatenate(p) for name, p in columns.items()})
+            measured.length[rows] = _lengths(true)
+            measured.error[rows] = _lengths(body - true) + allowance
+            measured.residual[rows] = (converted[:, mine].sum(1) - own).abs().cpu().numpy() + allowance
+            measured.total[rows] = _lengths(converted)
+        self.roundings[torch.bfloat16] = measured
 
     def _read(self, rows: slice | NDArray[np.int64]) -> torch.Tensor:
         """A copy: a slice of a file that is mapped for reading only may not become a tensor."""
@@ -160,8 +160,11 @@ class Side:
         return values
 
     def _with_columns(self, values: torch.Tensor, own: list[torch.Tensor]) -> torch.Tensor:
-        ones = [torch.ones(len(values), 1, dtype=values.dtype, device=values.device)] * len(own)
-        return torch.cat([values, *((own + ones) if self.role == "source" else (ones + own))], dim=1)
+        """Append this side's numbers, ones where the other side has its own, and zeros that align the rows."""
+        ones = [torch.ones_like(own[0])] * len(own)
+        zeros = values.new_zeros(len(values), -(values.shape[1] + 2 * len(own)) % ALIGNMENT)
+        columns = [*own, *ones] if self.role == "source" else [*ones, *own]
+        return torch.cat([values, *columns, zeros], dim=1)
 
     def _single_rounding(self, total: NDArray[np.float64]) -> Rounding:
         parts = total.copy()
