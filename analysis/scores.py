@@ -24,6 +24,8 @@ STRUCTURED = "structured"
 SINGLE_HOP_QA = "single-hop QA"
 MULTI_HOP_QA = "multi-hop QA"
 RETRIEVAL = "retrieval"
+DIAGNOSTIC = "diagnostic"
+"""Of other targets, such as xquad-depth: stored, never contrasted."""
 GROUPS = (CLASSIFICATION, MULTI_HOP_CLASSIFICATION, STRUCTURED, SINGLE_HOP_QA, MULTI_HOP_QA, RETRIEVAL)
 
 TEXT = ("condition", "target", "group", "lang", "item_id", "cluster_id", "metric")
@@ -64,7 +66,9 @@ def load(path: Path) -> pd.DataFrame:
     )
 
 
-def check(frame: pd.DataFrame, *, incomplete: Incomplete = "refuse") -> pd.DataFrame:
+def check(
+    frame: pd.DataFrame, *, incomplete: Incomplete = "refuse", baseline: str = BASELINE
+) -> pd.DataFrame:
     """The same rows, typed, in canonical order, and fit for analysis.
 
     Args:
@@ -72,18 +76,21 @@ def check(frame: pd.DataFrame, *, incomplete: Incomplete = "refuse") -> pd.DataF
         incomplete: what to do with runs that lack a language, and with seeds or conditions that a target lacks while
             another target has them. ``drop`` removes incomplete runs and keeps what is left, unbalanced;
             conditions that lack a target of a group then take no part in that group's means.
+        baseline: the condition that every target must have.
 
     Raises:
         DataError: naming the first offending cell.
     """
+    if "group" in frame.columns:
+        frame = frame[frame["group"] != DIAGNOSTIC]
     frame = _typed(frame)
-    _check_values(frame)
+    _check_values(frame, baseline)
     frame = frame.sort_values(list(KEY), kind="stable", ignore_index=True)
     _check_keys(frame)
     if incomplete == "drop":
-        frame = _drop_partial_runs(frame)
+        frame = _drop_partial_runs(frame, baseline)
     _check_items(frame)
-    _check_grid(frame, whole=incomplete == "refuse")
+    _check_grid(frame, baseline, whole=incomplete == "refuse")
     _check_checkpoints(frame)
     return frame
 
@@ -121,7 +128,8 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
     return scores.reset_index()
 
 
-def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+def check_columns(frame: pd.DataFrame) -> None:
+    """Raises DataError where a needed column is missing, or there are no rows."""
     missing = [name for name in (*TEXT, *NUMBERS) if name not in frame.columns]
     if missing:
         raise DataError(
@@ -129,8 +137,12 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
         )
     if frame.empty:
         raise DataError("the scores have no rows; evaluate at least the baseline and one condition.")
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    check_columns(frame)
     # Categories sort and group by number: a study has a dozen names and millions of rows.
-    typed: dict[str, pd.Series[Any]] = {name: frame[name].astype(str).astype("category") for name in TEXT}
+    typed: dict[str, pd.Series[Any]] = {name: _text(frame, name) for name in TEXT}
     for name in NUMBERS:
         typed[name] = _numeric(frame, name)
     for name in ("seed", "hops"):
@@ -152,11 +164,20 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(typed).reset_index(drop=True)
 
 
+def _text(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
+    blank = frame[name].isna() | (frame[name] == "")
+    if blank.any():
+        raise DataError(f"{_cell(frame, blank)}: {name} is missing; give every row one.")
+    return frame[name].astype(str).astype("category")
+
+
 def _numeric(frame: pd.DataFrame, name: str) -> "pd.Series[float]":
     values = pd.to_numeric(frame[name], errors="coerce").astype("float64")
     wrong = ~np.isfinite(values)
     if wrong.any():
-        raise DataError(f"{_cell(frame, wrong)}: {name} is {frame.loc[wrong, name].iloc[0]!r}, not a number.")
+        value = frame.loc[wrong, name].iloc[0]
+        shown = repr(value) if isinstance(value, str) else str(value)
+        raise DataError(f"{_cell(frame, wrong)}: {name} is {shown}, not a number.")
     return values
 
 
@@ -167,7 +188,7 @@ def _main(frame: pd.DataFrame) -> "pd.Series[bool]":
     return frame.groupby("target", observed=True)["metric"].transform("nunique") == 1
 
 
-def _check_values(frame: pd.DataFrame) -> None:
+def _check_values(frame: pd.DataFrame, baseline: str) -> None:
     if (unknown := ~frame["group"].isin(GROUPS)).any():
         name = frame.loc[unknown, "group"].iloc[0]
         raise DataError(f"{_cell(frame, unknown)}: unknown group {name!r}; use one of {', '.join(GROUPS)}.")
@@ -182,8 +203,8 @@ def _check_values(frame: pd.DataFrame) -> None:
         raise DataError(
             f"{_cell(frame, wrong)}: num is larger than den, but a main metric must be a proportion (0 to 1)."
         )
-    if not (frame["condition"] == BASELINE).any():
-        raise DataError(f"no baseline: no row has condition {BASELINE!r}; evaluate it, or rename yours.")
+    if not (frame["condition"] == baseline).any():
+        raise DataError(f"no baseline: no row has condition {baseline!r}; evaluate it, or rename yours.")
     main_rows(frame)
 
 
@@ -202,14 +223,14 @@ def _check_keys(frame: pd.DataFrame) -> None:
         )
 
 
-def _drop_partial_runs(frame: pd.DataFrame) -> pd.DataFrame:
+def _drop_partial_runs(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
     run = ["target", "condition", "seed"]
     languages = frame.groupby(run, observed=True)["lang"].transform("nunique")
     expected = frame.groupby("target", observed=True)["lang"].transform("nunique")
     kept = frame[languages == expected].reset_index(drop=True)
-    if not (kept["condition"] == BASELINE).any():
+    if not (kept["condition"] == baseline).any():
         raise DataError("no baseline run has all languages of its target; evaluate the missing ones.")
-    with_baseline = kept.loc[kept["condition"] == BASELINE, "target"].unique()
+    with_baseline = kept.loc[kept["condition"] == baseline, "target"].unique()
     return kept[kept["target"].isin(with_baseline)].reset_index(drop=True)
 
 
@@ -239,7 +260,7 @@ def _check_items(frame: pd.DataFrame) -> None:
     )
 
 
-def _check_grid(frame: pd.DataFrame, *, whole: bool) -> None:
+def _check_grid(frame: pd.DataFrame, baseline: str, *, whole: bool) -> None:
     """Every run has all languages of its target, and every target has the baseline.
 
     If ``whole``, a target also has all conditions and seeds that other targets have, unless it has the
@@ -277,8 +298,8 @@ def _check_grid(frame: pd.DataFrame, *, whole: bool) -> None:
             )
     conditions = sorted({condition for pairs in runs.values() for condition, _ in pairs})
     for target in sorted(runs):
-        if not any(condition == BASELINE for condition, _ in runs[target]):
-            raise DataError(f"target {target!r}: has no baseline (condition {BASELINE!r}); evaluate it.")
+        if not any(condition == baseline for condition, _ in runs[target]):
+            raise DataError(f"target {target!r}: has no baseline (condition {baseline!r}); evaluate it.")
         for condition in conditions if whole else ():
             own = {seed for name, seed in runs[target] if name == condition}
             trained = {

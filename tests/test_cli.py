@@ -42,7 +42,7 @@ def test_version_and_help(xeval: Run) -> None:
     assert xeval("--version") == (0, f"xeval {__version__}\n", "")
     code, out, _ = xeval("--help")
     assert code == 0
-    commands = "run plan ls card tasks show report doctor base train study demo".split()
+    commands = "run plan ls card tasks data show report depth score export doctor base train study demo".split()
     for command in commands:
         assert command in out
         code, out_of_command, _ = xeval(command, "--help")

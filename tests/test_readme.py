@@ -17,6 +17,7 @@ from xeval.tasks.classification import PARAPHRASE_LABELS
 README = Path(__file__).parents[1] / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 ELSEWHERE = {
+    "xeval score submission/paws-base labels": "tests/test_cli_score.py",
     "make demo": "tests/test_study.py runs the demo's path; CI runs make test",
     "make test": "is what runs this",
     "xeval base e5-small --out base/e5-small": "tests/train/test_base.py",
@@ -70,6 +71,7 @@ def test_every_command_of_the_readme_runs(
 
 def test_commands_in_the_text_and_the_table_exist() -> None:
     known = {command.name or command.callback.__name__ for command in cli.app.registered_commands}  # type: ignore[union-attr]
+    known |= {group.name for group in cli.app.registered_groups}
     named = set(re.findall(r"`xeval ([a-z]+)", TEXT))
     assert named == known | {"base"}
     inline = set(re.findall(r"`(xeval base [^`]*--out[^`]*)`", TEXT))

@@ -123,3 +123,8 @@ def test_files_are_read_and_other_paths_refused(good, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(XevalError):
         load(tmp_path / "empty")
+
+
+def test_diagnostics_take_no_part(good: pd.DataFrame) -> None:
+    more = good[good["target"] == "pairs"].assign(target="pairs-depth", group="diagnostic")
+    pd.testing.assert_frame_equal(check(pd.concat([good, more])), check(good))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from xeval.errors import DataError
-from xeval.sources.choice import read_babi, read_commonsenseqa, read_cosmosqa, read_hellaswag, read_xcopa
+from xeval.sources.choice import read_commonsenseqa, read_cosmosqa, read_hellaswag, read_xcopa
 
 
 def write(path: Path, *rows: dict[str, Any]) -> Path:
@@ -97,20 +97,3 @@ def test_hellaswag_published_and_converted_forms(tmp_path: Path) -> None:
         read_hellaswag([write(tmp_path / "y", {**rows[0], "label": None})], "en")
     with pytest.raises(DataError, match="'endings' is no list of texts"):
         read_hellaswag([write(tmp_path / "y", {**rows[0], "endings": ["a", ""]})], "en")
-
-
-def test_babi_rooms_have_the_same_numbers_in_all_languages(tmp_path: Path) -> None:
-    kinds = ("qa1", "qa3", "qa7", "qa1")
-    files = {"en": ("office", "garden", "two", "office"), "de": ("Büro", "Garten", "zwei", "Büro")}
-    labels = []
-    for language, targets in files.items():
-        rows = [
-            {"": n, "passage": "P.", "question": "Q?", "question_type": kind, "target": target}
-            for n, (kind, target) in enumerate(zip(kinds, targets, strict=True))
-        ]
-        examples = read_babi([write_csv(tmp_path / language, *rows)], language)
-        assert [e.item_id for e in examples] == ["qa1-1", "qa3-1", "qa1-2"]
-        assert [e.hops for e in examples] == [1, 3, 1]
-        assert examples[0].choices == targets[:2]
-        labels.append([e.label for e in examples])
-    assert labels == [[0, 1, 0]] * 2

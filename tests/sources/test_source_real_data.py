@@ -8,7 +8,7 @@ from xeval.examples import MultipleChoice, Question
 from xeval.languages import XTREME_LANGUAGES
 from xeval.sources import FileSource
 from xeval.sources.bitext import read_tatoeba
-from xeval.sources.choice import read_babi, read_commonsenseqa, read_cosmosqa, read_hellaswag, read_xcopa
+from xeval.sources.choice import read_commonsenseqa, read_cosmosqa, read_hellaswag, read_xcopa
 from xeval.sources.classification import read_conjnli, read_pawsx
 from xeval.sources.questions import read_squad, read_xquad
 from xeval.sources.tagging import read_conllu, read_universal_ner
@@ -21,7 +21,6 @@ XCOPA = FileSource(("xcopa/{lang}/{split}.{lang}.jsonl",), read_xcopa, {"dev": "
 PAWSX = FileSource(("pawsx/{lang}/{split}_2k.tsv",), read_pawsx)
 UDPOS = FileSource(("udpos/UD_*/{lang}_*-ud-{split}.conllu",), read_conllu)
 UNER = FileSource(("uner/UNER_*/{lang}_*-ud-{split}.iob2",), read_universal_ner)
-BABI = FileSource(("mlrbench/{lang}.csv",), read_babi)
 
 XQUAD_LANGUAGES = ["ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh"]
 XCOPA_LANGUAGES = ["et", "ht", "id", "it", "qu", "sw", "ta", "th", "tr", "vi", "zh"]
@@ -94,21 +93,6 @@ def test_parallel_treebanks_have_the_same_items_and_clusters(real_data: Path) ->
 def test_universal_ner(real_data: Path) -> None:
     assert counts(UNER, real_data, list(UNER_ROWS)) == UNER_ROWS
     assert len(UNER.load(real_data, "en", "dev")) == 2001
-
-
-def test_translated_babi_is_parallel(real_data: Path) -> None:
-    languages = ["ar", "de", "en", "es", "vi", "zh"]
-    rows = [
-        [
-            (e.item_id, e.hops, e.label)
-            for e in BABI.load(real_data, language, "test")
-            if isinstance(e, MultipleChoice)
-        ]
-        for language in languages
-    ]
-    assert len(rows[0]) == 300
-    assert {label for _, _, label in rows[0]} == set(range(6))
-    assert all(found == rows[0] for found in rows)
 
 
 def test_english_training_data(real_data: Path) -> None:

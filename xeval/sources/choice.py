@@ -1,6 +1,5 @@
-"""Readers of multiple choice: XCOPA and COPA, CommonsenseQA, Cosmos QA, HellaSwag, and translated bAbI."""
+"""Readers of multiple choice: XCOPA and COPA, CommonsenseQA, Cosmos QA, HellaSwag."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,6 @@ from xeval.sources.parquet import parquet_rows
 from xeval.sources.text import checked, csv_rows, json_rows, label_of, text_of
 
 COPA_QUESTIONS = {"cause": "What was the cause?", "effect": "What happened as a result?"}
-# Supporting facts of the bAbI tasks whose hops are graded, with one and the same set of six rooms as answers.
-BABI_HOPS = {"qa1": 1, "qa2": 2, "qa3": 3}
 
 
 def read_xcopa(paths: Sequence[Path], language: str) -> list[MultipleChoice]:
@@ -100,36 +97,6 @@ def read_hellaswag(paths: Sequence[Path], language: str) -> list[MultipleChoice]
             label = _choice(row, len(endings), path, line)
             cluster = str(row.get("source_id", item))
             examples.append(MultipleChoice(item, cluster, context, tuple(e.strip() for e in endings), label))
-    return checked(examples, paths)
-
-
-def read_babi(paths: Sequence[Path], language: str) -> list[MultipleChoice]:
-    """MLRBench's translated bAbI (csv: passage, question, question_type, target): types qa1, qa2 and qa3.
-
-    One, two or three facts of the passage lead to a room. The rooms are the choices, in the order in which
-    they first occur as answers, which is the same in all languages because the rows are parallel. Choosing
-    replaces extraction because translators used several words for a room: the answer stands verbatim in the
-    passage in English but only in two thirds of the passages in Arabic. Other types are passed over: they
-    have other answers (some of them blank in the German file).
-    """
-    del language
-    rows: list[tuple[str, str, str]] = []
-    rooms: dict[str, int] = {}
-    for path in paths:
-        for line, row in csv_rows(path, ("passage", "question", "question_type", "target")):
-            if row["question_type"] in BABI_HOPS:
-                target = text_of(row, "target", path, line)
-                rooms.setdefault(target, len(rooms))
-                context = f"{text_of(row, 'passage', path, line)} {text_of(row, 'question', path, line)}"
-                rows.append((row["question_type"], context, target))
-    counts: dict[str, int] = defaultdict(int)
-    examples = []
-    for kind, context, target in rows:
-        counts[kind] += 1
-        item = f"{kind}-{counts[kind]}"
-        examples.append(
-            MultipleChoice(item, item, context, tuple(rooms), rooms[target], hops=BABI_HOPS[kind])
-        )
     return checked(examples, paths)
 
 
