@@ -28,6 +28,7 @@ from xeval.encoder.tokens import TextEncoder
 from xeval.errors import DataError, UsageError
 from xeval.examples import Answer, Example, MultipleChoice, Question, TaggedSentence, TextPair
 from xeval.tasks import all_training_sets
+from xeval.sources import MissingDataError
 from xeval.tasks.base import TrainingSet
 from xeval.tasks.choice import CHOICE
 from xeval.tasks.classification import CLASSIFICATION
@@ -44,9 +45,8 @@ class MemorySource:
     splits: dict[str, list[Any]]
 
     def files(self, root: Path | None, language: str, split: str) -> tuple[Path, ...]:
-        del root, language
         if split not in self.splits:
-            raise DataError(f"no {split}")
+            raise MissingDataError(language, split, root or Path(), ())
         return ()
 
     def digest(self, root: Path | None, language: str, split: str) -> str:

@@ -14,17 +14,17 @@ from xeval.xhops.worlds import World, draw_world
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_shortcuts_are_at_chance_in_every_language(language: str) -> None:
-    assert exploitable(language, size=240) == {}
+    assert exploitable(language, size=200) == {}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_trained_readers_of_question_or_context_are_at_chance_in_every_language(language: str) -> None:
-    assert exploitable(language, 180, (2, 3), ("claim", "question"), VIEWS[:2]) == {}
+    assert exploitable(language, 160, (2, 3), ("claim", "question"), VIEWS[:2]) == {}
 
 
 @pytest.mark.parametrize("family", ["work", "founding"])
 def test_trained_readers_of_any_part_are_at_chance(family: str) -> None:
-    assert exploitable("en", size=600, views=VIEWS, family=family) == {}
+    assert exploitable("en", 300, (2, 3), views=VIEWS, family=family) == {}
 
 
 def test_other_shapes_of_worlds_are_sound() -> None:
@@ -34,9 +34,9 @@ def test_other_shapes_of_worlds_are_sound() -> None:
 
 def test_the_same_readers_do_answer_one_hop() -> None:
     """Positive control: the sentence that names the subject is all that one hop needs."""
-    items = list(rows(1, "en", "train", 600, family="work"))
+    items = list(rows(1, "en", "train", 900, family="work"))
     for format in ("question", "choice"):
-        (hits,) = trained_reader(items[:400], [items[400:]], format, "en", "subject's sentence")  # type: ignore[arg-type]
+        (hits,) = trained_reader(items[:700], [items[700:]], format, "en", "subject's sentence")  # type: ignore[arg-type]
         assert sum(hits) > 0.9 * len(hits)
 
 

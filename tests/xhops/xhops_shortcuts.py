@@ -14,6 +14,7 @@ from scipy.stats import binomtest
 from xhops_solver import Fact, read
 
 from xeval.xhops import CHANCE, HOPS, Format, Hops, Row, rows
+from xeval.xhops.lexicons import lexicon
 
 FAMILY_WISE_ERROR = 0.001
 COLUMNS = 2**13
@@ -144,11 +145,18 @@ VIEWS: tuple[View, ...] = ("question only", "context only", "subject's sentence"
 
 
 @cache
+def names_of(language: str) -> re.Pattern[str]:
+    """Matches every name, so that text without spaces can be cut at them."""
+    names = {name for entries in lexicon(language).names.values() for name in entries}
+    return re.compile("(" + "|".join(map(re.escape, sorted(names))) + ")")
+
+
+@cache
 def tokens(text: str, language: str) -> NDArray[np.int64]:
-    """Numbers of the words of a text, or of its pairs of characters in scripts without spaces."""
+    """Numbers of the words of a text, or of its names and what lies between them in scripts without spaces."""
     spaced = language not in ("ja", "th", "zh")
-    words = re.findall(r"[^\s.,;:?!«»„“¿؟।。]+", text) if spaced else grams(text, 2)
-    return np.array(sorted({crc32(word.encode()) for word in words}), np.int64)
+    words = re.findall(r"[^\s.,;:?!«»„“¿؟।。]+", text) if spaced else names_of(language).split(text)
+    return np.array(sorted({crc32(word.encode()) for word in words if word}), np.int64)
 
 
 def pairs(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -168,8 +176,9 @@ def features(row: Row, option: int, format: Format, language: str, view: View) -
     if view == "question only":
         shown = posed
     elif view == "context only":
-        words = [tokens(sentence, language) + 7 * number for number, sentence in enumerate(row.sentences)]
-        context = np.concatenate([*words, tokens(row.context, language)])
+        facts = read(row.context, language)
+        forms = [crc32(f"{number} {fact.relation}".encode()) for number, fact in enumerate(facts)]
+        context = np.concatenate([np.array(forms, np.int64), tokens(row.context, language)])
         number = np.array([crc32(f"option {option}".encode())], np.int64)
         if format == "question":
             shown = np.concatenate([candidate, pairs(context, candidate)])

@@ -3,7 +3,7 @@
 from xeval.sources.base import HUB, MissingDataError, NotDownloadedError, Source, data_root
 from xeval.sources.catalogue import DjangoSource, DjangoTopicSource
 from xeval.sources.files import FileSource
-from xeval.sources.generated import GeneratedSource
+from xeval.sources.generated import GeneratedBitext, GeneratedSource
 from xeval.sources.hub import HubSource
 from xeval.sources.joined import FirstOf, JoinedSource
 
@@ -13,6 +13,7 @@ __all__ = [
     "DjangoTopicSource",
     "FileSource",
     "FirstOf",
+    "GeneratedBitext",
     "GeneratedSource",
     "HubSource",
     "JoinedSource",

@@ -1,16 +1,15 @@
 """The built-in grid: the same generated facts as claims, as questions and as choices, at one, two and three hops.
 
-Groups: a choice among claims is a classification of pairs of texts with the metric, head and level of chance of
-other choice tasks (XCOPA), so one hop of it is "classification" and more hops "multi-hop classification", as for the
-claims. Answer format and hops are never mixed within a group: questions alone make up the QA groups, and the
-contrast between groups at equal hops is one of format, that between hops within claims and choices one of hops.
+Groups: a choice among claims is judged like the claims and like other choice tasks (XCOPA): accuracy over pairs of
+texts, no span to find. So one hop of it is "classification" and more hops "multi-hop classification"; only questions
+make up the QA groups. One hop and several hops never share a group, nor do extraction and judgement: at equal hops a
+contrast between groups is one of format, within claims, choices or questions it is one of hops.
 """
 
 from dataclasses import replace
 from typing import Literal
 
-from xeval.sources import JoinedSource
-from xeval.sources.generated import GeneratedBitext, GeneratedSource
+from xeval.sources import GeneratedBitext, GeneratedSource, JoinedSource
 from xeval.tasks.base import Task, TrainingSet
 from xeval.tasks.choice import CHOICE
 from xeval.tasks.classification import CLASSIFICATION

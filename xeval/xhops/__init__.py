@@ -8,10 +8,11 @@ same fact, and all hops read the same context: length, entities, sentences and c
 construction, in every language. :mod:`xeval.xhops.worlds` says what keeps shortcuts at chance.
 
 A false claim differs from a true one in nothing but what belongs together: whatever made it easier to see (an
-entity from elsewhere, another kind of entity) would be seen without combining facts. That gives a classifier no
-partial signal to start from, and small encoders stay at ln 2 for long. The choice format is the remedy: the same
-claims about the same context compete, so that everything they share cancels, and the training signal is which of
-them is right, as it is for a question. Fewer chains or shorter ones make every format easier to learn.
+entity from elsewhere, another kind of entity) would be seen without combining facts. So no feature of one sentence
+gives a classifier a first foothold, and a small encoder can stay at a loss of ln 2 for long where it learns questions,
+whose targets point at the right sentence. The choice format poses the same claims about the same context against
+each other: what they share cancels, and only which one is right remains. Fewer chains, or shorter ones, make the
+context shorter and every format easier to learn.
 """
 
 from typing import Literal, overload

@@ -6,14 +6,15 @@ word by word. To add a language, add a file; the tests check the names (distinct
 pattern) and that a solver reads every text back.
 
 A pattern is named by what it is about and what it says: ``office_city`` puts an office in a city at any distance,
-``office_oldest`` puts it in the oldest city. Cities, countries and languages bear the names of the Unicode CLDR.
+``office_oldest`` puts it in the oldest city. Cities, countries and languages bear the names of
+the Unicode CLDR (copyright Unicode, Inc., Unicode License v3), stored here so that no update changes a text.
 """
 
 import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from xeval.errors import DataError
 from xeval.xhops.worlds import FAMILIES, GENERATOR, LIST_SIZE, Family
@@ -40,7 +41,7 @@ def _relations(family: Family) -> tuple[set[str], set[str]]:
     pairs = [f"{about}_{said}" for about, said in combinations(family.roles, 2)]
     if not family.comparison:
         return set(pairs), set(pairs)
-    links = {f"{about}_{said}" for about, said in zip(family.roles, family.roles[1:], strict=False)}
+    links = {f"{about}_{said}" for about, said in pairwise(family.roles)}
     extremes = {f"{about}_{extreme}" for about in family.roles[:-1] for extreme in ("oldest", "newest")}
     return links | extremes, extremes
 

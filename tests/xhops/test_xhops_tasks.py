@@ -1,0 +1,64 @@
+"""The grid as tasks: equal in everything but format and hops, and in groups that do not mix the two."""
+
+from dataclasses import replace
+
+import pytest
+
+from xeval.sources import JoinedSource
+from xeval.sources.generated import GeneratedBitext, GeneratedSource
+from xeval.tasks import all_tasks, task, training_set
+from xeval.xhops import FORMATS, HOPS, LANGUAGES, generate
+from xeval.xhops.worlds import CHAINS, DEPTH
+
+GROUPS = {
+    "claim": ("classification", "multi-hop classification", "multi-hop classification"),
+    "question": ("single-hop QA", "multi-hop QA", "multi-hop QA"),
+    "choice": ("classification", "multi-hop classification", "multi-hop classification"),
+}
+
+
+def test_every_cell_of_the_grid_is_a_task_in_its_group() -> None:
+    named = {f"xhops-{format}-{hops}" for format in FORMATS for hops in HOPS} | {"xhops-bitext"}
+    assert {name for name in all_tasks() if name.startswith("xhops")} == named
+    for format in FORMATS:
+        cells = [task(f"xhops-{format}-{hops}") for hops in HOPS]
+        assert tuple(cell.group for cell in cells) == GROUPS[format]
+        for hops, cell in zip(HOPS, cells, strict=True):
+            assert cell.source == GeneratedSource(format, hops, 1000, family="work")
+            alike = replace(cell, name=cells[0].name, group=cells[0].group, source=cells[0].source)
+            assert alike == cells[0]
+            assert cell.languages == LANGUAGES
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_training_sets_take_one_and_two_hops_in_turn(format: str) -> None:
+    source = training_set(f"xhops-{format}").source
+    assert isinstance(source, JoinedSource)
+    assert [(part.hops, part.family) for part in source.parts] == [(1, "work"), (2, "work")]  # type: ignore[attr-defined]
+    assert task(f"xhops-{format}-3").training == f"xhops-{format}"
+
+
+def test_the_sets_of_one_hop_are_of_one_hop() -> None:
+    lookup, one_hop = (training_set(name).source for name in ("xhops-lookup", "xhops-question-1hop"))
+    assert lookup == GeneratedSource("question", 1, 4000, family="dogs")
+    assert one_hop == GeneratedSource("question", 1, 4000, family="work")
+
+
+def test_a_source_has_the_shape_and_the_rows_of_the_generator() -> None:
+    source = GeneratedSource("choice", 2, 12)
+    assert (source.chains, source.depth) == (CHAINS, DEPTH)
+    assert source.load(None, "ur", "dev") == generate("choice", 2, "ur", "dev", 12)
+    small = GeneratedSource("choice", 2, 12, seed=4, family="dogs", chains=2, depth=2)
+    rows = generate("choice", 2, "ur", "dev", 12, seed=4, family="dogs", chains=2, depth=2)
+    assert small.load(None, "ur", "dev") == rows
+    assert len({shape.digest(None, "ur", "dev") for shape in (source, small, replace(small, chains=3))}) == 3
+
+
+def test_bitext_is_pinned_by_its_parameters_and_has_every_language_but_english() -> None:
+    bitext = task("xhops-bitext")
+    assert bitext.languages == tuple(code for code in LANGUAGES if code != "en")
+    assert len(bitext.source.load(None, "ko", "test")) == 1000
+    assert bitext.source.files(None, "ko", "test") == ()
+    sources = GeneratedBitext(8), GeneratedBitext(9), GeneratedBitext(8, seed=1)
+    assert len({source.digest(None, "ko", "test") for source in sources}) == 3
+    assert sources[0].digest(None, "ko", "test") != sources[0].digest(None, "ja", "test")
