@@ -11,6 +11,10 @@ With S runs and N clusters of one population the parts are, in the mean squares 
 clusters of the seed-averaged influence; the residual noise is already inside it. A population with a single
 deterministic run adds no seed part. Paired runs: ``V = (MS_S + MS_N - MS_E) / (S N)`` with the runs of all conditions
 aligned by seed (Searle, Casella & McCulloch 1992, ch. 4, for the expected mean squares).
+
+Clusters that do not vary at all (identical systems, or a perfect score) do not show that there is no error, only that
+at most a share ``q = 1 - (alpha / 2)^(1/N)`` of such clusters behaves otherwise (Clopper & Pearson 1934 with no
+success): the interval then reaches as far as the worst scores on a share q would move the value.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,6 +30,8 @@ from xeval.errors import UsageError
 Scale = Literal["points", "logit"]
 SCALES: tuple[Scale, ...] = ("points", "logit")
 UNCLIPPED_FLOOR = 0.3
+ROUNDING = 1e-12
+"""Influences below this share of a cluster's size are rounding errors."""
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -37,6 +43,7 @@ class Block:
 
     Attributes:
         seeds: the S runs' seeds.
+        num, den: (S, N) sums over each cluster's items.
         scores: (S,) metric of each run, 0 to 1.
         influence: (S, N) what each cluster adds to its run's score; every row sums to zero.
         clusters: (N,) numbers of the clusters, unique over the whole study where clusters are shared.
@@ -46,6 +53,8 @@ class Block:
     """
 
     seeds: tuple[int, ...]
+    num: Floats
+    den: Floats
     scores: Floats
     influence: Floats
     clusters: Integers
@@ -71,7 +80,9 @@ def make_block(
     totals = den.sum(axis=1)
     scores = num.sum(axis=1) / totals
     influence = (num - scores[:, None] * den) / totals[:, None]
-    return Block(tuple(seeds), scores, influence, clusters, float(totals.mean()), population, deterministic)
+    return Block(
+        tuple(seeds), num, den, scores, influence, clusters, float(totals.mean()), population, deterministic
+    )
 
 
 def transform(score: float, denominator: float, scale: Scale) -> tuple[float, float]:
@@ -203,7 +214,7 @@ def estimate(terms: Iterable[Term], scale: Scale, strata: Integers, method: Meth
     """Value and two-way variance of ``sum of weight * transform(mean score of block)``.
 
     Args:
-        terms: weighted blocks; a block may appear once.
+        terms: weighted blocks.
         strata: for every cluster number its stratum: clusters that ever occur in the same target and language,
             directly or through others. Used for the degrees of freedom only.
 
@@ -211,7 +222,7 @@ def estimate(terms: Iterable[Term], scale: Scale, strata: Integers, method: Meth
         UsageError: paired intervals for conditions whose seeds differ.
     """
     method = method or Method()
-    used = [term for term in terms if term.weight != 0.0]
+    used = _merged(terms)
     if method.paired:
         _check_paired(used)
     touched = np.zeros(strata.size, dtype=bool)
@@ -241,11 +252,13 @@ def estimate(terms: Iterable[Term], scale: Scale, strata: Integers, method: Meth
 
     sizes = np.bincount(strata[clusters])
     inhabited = sizes > 0
-    by_stratum = np.bincount(strata[clusters], weights=items**2)[inhabited]
+    by_stratum = np.bincount(strata[clusters], weights=items**2)
+    smallest, unvarying = _without_variation(used, scale, strata, sizes, method.confidence)
+    by_stratum = np.where(by_stratum <= smallest, unvarying, by_stratum)[inhabited]
     stratum_df = sizes[inhabited] - 1.0
     variance_items = float(by_stratum.sum())
     items_term = float((by_stratum**2 / stratum_df).sum())
-    df_items = variance_items**2 / items_term if items_term > 0 else float(stratum_df.sum())
+    df_items = variance_items**2 / items_term if items_term > 0 else np.inf
     parts = [(one.between(), one.residual(), one.df) for one in populations.values()]
     variance_seeds, df = _seed_part(variance_items, items_term, float(stratum_df.sum()), parts, method)
     return Estimate(
@@ -258,6 +271,41 @@ def estimate(terms: Iterable[Term], scale: Scale, strata: Integers, method: Meth
         seeds_estimable=all(len(t.block.seeds) > 1 or t.block.deterministic for t in used),
         clusters=int(clusters.size),
     )
+
+
+def _merged(terms: Iterable[Term]) -> list[Term]:
+    """One term per block; terms without weight are left out."""
+    merged: dict[int, Term] = {}
+    for term in terms:
+        known = merged.get(id(term.block), Term(0.0, term.block))
+        merged[id(term.block)] = Term(known.weight + term.weight, term.block)
+    return [term for term in merged.values() if term.weight != 0.0]
+
+
+def _without_variation(
+    terms: Sequence[Term], scale: Scale, strata: Integers, sizes: Integers, confidence: float
+) -> tuple[Floats, Floats]:
+    """Per stratum: the sum of squares below which its clusters do not vary, and the variance that stands for it.
+
+    With ``sizes`` clusters that all agree, a share of up to ``1 - (alpha / 2)^(1 / sizes)`` of the population may
+    not (exact binomial bound at 0 successes). The variance makes the t interval reach as far as if the estimand
+    were at its worst, every score 0 or 1, on this share of the clusters.
+    """
+    tail = (1.0 - confidence) / 2.0
+    share = 1.0 - tail ** (1.0 / np.maximum(sizes, 1))
+    rounding, here, lowest, highest = np.zeros((4, sizes.size))
+    for term in terms:
+        block, stratum = term.block, strata[term.block.clusters[0]]
+        level, slope = transform(block.score, block.denominator, scale)
+        rounding[stratum] += (ROUNDING * term.weight * slope) ** 2 / block.clusters.size
+        ends = max(0.0, block.score - share[stratum]), min(1.0, block.score + share[stratum])
+        away = (abs(transform(end, block.denominator, scale)[0] - level) for end in ends)
+        full = term.weight * max(away) / share[stratum]
+        here[stratum] += full * block.score
+        lowest[stratum] += min(0.0, full)
+        highest[stratum] += max(0.0, full)
+    reach = share * np.maximum(highest - here, here - lowest)
+    return rounding, (reach / stdtrit(np.maximum(sizes - 1.0, 1.0), 1.0 - tail)) ** 2
 
 
 def _seed_part(

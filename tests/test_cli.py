@@ -42,7 +42,10 @@ def test_version_and_help(xeval: Run) -> None:
     assert xeval("--version") == (0, f"xeval {__version__}\n", "")
     code, out, _ = xeval("--help")
     assert code == 0
-    commands = "run plan ls card tasks data show report depth score export doctor base train study demo".split()
+    commands = (
+        "run plan ls card tasks data show report depth compare power score export mine xhops doctor base train "
+        "study demo"
+    ).split()
     for command in commands:
         assert command in out
         code, out_of_command, _ = xeval(command, "--help")
@@ -195,3 +198,22 @@ def test_no_color_is_respected() -> None:
     assert done.returncode == 1
     assert "\x1b[" not in done.stderr
     assert done.stderr.startswith("xeval: nowhere: no such directory")
+
+
+def test_layer_curves(xeval: Run, models: Path, tmp_path: Path) -> None:
+    data, store = write_all(tmp_path / "data"), tmp_path / "store"
+    where = (models, "--data", data, "--tasks", "tatoeba", "--languages", "de,zh", "--store", store)
+    assert xeval("run", *where)[0] == 0
+    code, _, err = xeval("show", store, "--layers")
+    assert (code, "run with --layers all" in err) == (2, True)
+    assert xeval("run", *where, "--layers", "all")[0] == 0
+    code, out, _ = xeval("show", store, "--task", "tatoeba", "--layers")
+    assert code == 0
+    curves = [line.split()[3] for line in out.splitlines() if line.startswith("encoder")]
+    assert [len(curve) for curve in curves] == [3, 3]
+    assert set("".join(curves)) <= set("▁▂▃▄▅▆▇█")
+    _, out, _ = xeval("show", store, "--json")
+    unit = json.loads(out)["scores"]["encoder"]["tatoeba"]["de"]
+    assert unit["signatures"] == {"accuracy": "accuracy|version:1|range:0-1"}
+    assert unit["settings"]["layers"] == "all"
+    assert {"accuracy@0", "accuracy@1", "accuracy@2"} < unit.keys()

@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 from published import write_all
 
 from xeval.checkpoints import Lineage, discover
-from xeval.runner import Outcome, RunOptions, Unit, explain, plan, run
+from xeval.display import Steps
+from xeval.metrics import METRICS
+from xeval.runner import Outcome, RunOptions, StepWatcher, Unit, explain, plan, run
 from xeval.store import Store, UnitRecord, read_scores, read_table
 from xeval.tasks import task
 from xeval.tasks.classification import NLI_LABELS, PARAPHRASE_LABELS
@@ -278,3 +281,79 @@ def test_heads_are_mapped_by_label_name_not_by_number(
         scores[order[0]] = [row["prediction"] for row in entry[0]]
     turned = dict(zip(NLI_LABELS, NLI_LABELS[::-1], strict=True))
     assert [turned[label] for label in scores["entailment"]] == scores["contradiction"]
+
+
+def test_an_odd_number_of_items_is_remarked_once_and_fails_nothing(
+    tmp_path: Path, data: Path, make_checkpoint: Make
+) -> None:
+    for name in ("a", "b"):
+        make_checkpoint(tmp_path / "models" / name)
+    outcome = evaluate(tmp_path / "models", data, tmp_path / "s", ("tatoeba",), ("de",))
+    (remark,) = outcome.problems
+    assert outcome.ok
+    assert (remark.subject, remark.fatal, remark.remark) == ("tatoeba · de", False, True)
+    assert remark.reason.startswith("tatoeba, test, de: 12 items, the published data have 1,000;")
+
+
+def test_a_metrics_new_definition_is_new_work_and_is_said(
+    tmp_path: Path, data: Path, make_checkpoint: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_checkpoint(tmp_path / "models/encoder")
+    evaluate(tmp_path / "models", data, tmp_path / "s", ("tatoeba",), ("de",))
+    options, store = RunOptions(data=data, device="cpu"), Store(tmp_path / "s")
+    found = list(discover(tmp_path / "models"))
+    (unit,) = plan(found, [task("tatoeba")], store, options, languages=["de"]).units
+    assert unit.status == "done"
+    monkeypatch.setitem(METRICS, "accuracy", replace(METRICS["accuracy"], version=2))
+    (unit,) = plan(found, [task("tatoeba")], store, options, languages=["de"]).units
+    assert unit.status == "todo"
+    assert explain(unit, store) == "changed since: the definition of a metric"
+    elsewhere = Store(tmp_path / "nowhere")
+    (unit,) = plan(found, [task("tatoeba")], elsewhere, options, languages=["de"]).units
+    assert explain(unit, elsewhere).startswith("never computed")
+
+
+def test_what_a_kind_adds_to_the_tasks_metrics_is_stored(
+    tmp_path: Path, data: Path, make_checkpoint: Make
+) -> None:
+    make_checkpoint(tmp_path / "models/encoder")
+    evaluate(tmp_path / "models", data, tmp_path / "s", ("tatoeba",), ("de",), settings={"layers": "all"})
+    scores = read_scores(tmp_path / "s")
+    assert set(scores["metric"]) == {"accuracy", "accuracy@0", "accuracy@1", "accuracy@2"}
+    assert set(scores.loc[scores["main"], "metric"]) == {"accuracy"}
+
+
+def test_a_large_unit_says_how_far_it_is(
+    tmp_path: Path,
+    data: Path,
+    make_checkpoint: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make_checkpoint(tmp_path / "models/encoder")
+    monkeypatch.setattr("xeval.runner.LARGE_UNIT", 10)
+    options, store = RunOptions(data=data, device="cpu", token_budget=16), Store(tmp_path / "s")
+    planned = plan(list(discover(tmp_path / "models")), [task("tatoeba")], store, options, languages=["de"])
+    with Steps("evaluate", 1) as steps:
+        run(planned, store, options, StepWatcher(steps))
+    lines = [line for line in capsys.readouterr().err.splitlines() if " of 24 sequences" in line]
+    assert 5 < len(lines) <= 10
+    assert "left]" in lines[-2]
+
+
+def test_tags_are_read_at_the_piece_that_training_labelled(
+    tmp_path: Path, data: Path, make_checkpoint: Make
+) -> None:
+    path = make_checkpoint(tmp_path / "models" / "tagger", "ForTokenClassification", task("udpos").labels)
+    recipe = {"label_piece": "first_nonempty"}
+    Lineage(phase="target", base="tiny", target="udpos-en", seed=0, recipe=recipe).write(path)
+
+    def planned(**settings: str) -> Any:
+        options = RunOptions(data, settings)
+        return plan(list(discover(tmp_path)), [task("udpos")], Store(tmp_path / "store"), options)
+
+    assert {unit.settings["label_piece"] for unit in planned().units} == {"first_nonempty"}
+    assert planned(label_piece="first_nonempty").units
+    refused = planned(label_piece="last")
+    assert not refused.units
+    assert any("was trained with first_nonempty" in problem.reason for problem in refused.problems)

@@ -110,6 +110,34 @@ def test_records_of_a_newer_schema_ask_for_an_upgrade_and_unknown_fields_are_ign
     assert UnitRecord.model_validate(record().model_dump() | {"invented_later": 1}) == record()
 
 
+def test_records_from_before_signatures_are_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    path = store.write(
+        record(signatures={"accuracy": "accuracy|version:1"}, metric_versions={"accuracy": 1}), ROWS
+    )
+    assert store.read(path)[0].signatures == {"accuracy": "accuracy|version:1"}
+    old = record().model_dump(exclude={"signatures", "metric_versions"})
+    assert UnitRecord.model_validate(old).signatures == {}
+
+
+def test_work_in_progress_stays_when_it_fails_and_goes_when_it_is_done(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def fail() -> None:
+        with store.work("f") as folder:
+            (folder / "rows.npy").write_bytes(b"x")
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        fail()
+    with store.work("f") as again:
+        assert (again / "rows.npy").read_bytes() == b"x"
+    assert not again.exists()
+    (tmp_path / "work/g").write_text("")
+    with pytest.raises(StoreError, match="cannot be made"), store.work("g"):
+        pass
+
+
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")

@@ -378,6 +378,8 @@ class _Run:
         settings = dict(training_set.kind.defaults)
         if self.job.hyper.max_length is not None:
             settings["max_length"] = self.job.hyper.max_length
+        if "label_piece" in settings:
+            settings["label_piece"] = self.job.hyper.label_piece
         config, tokenizer = self.job.parent.config, self.text_encoder.tokenizer
         room = min(config.get("max_position_embeddings", math.inf), tokenizer.model_max_length)
         if int(settings["max_length"]) > room:

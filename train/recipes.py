@@ -31,6 +31,9 @@ class Hyperparameters(BaseModel):
     batch_size: PositiveInt
     accumulation: PositiveInt = 1
     max_length: PositiveInt | None = Field(default=None, description="tokens; None takes the kind's default")
+    label_piece: Literal["first", "first_nonempty", "last"] = Field(
+        default="first", description="of a tagged word; evaluation takes it from the lineage card"
+    )
     warmup_share: float = Field(default=0.1, ge=0, lt=1)
     warmup_steps: int | None = Field(default=None, ge=0, description="replaces warmup_share")
     weight_decay: float = Field(default=0.01, ge=0)

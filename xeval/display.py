@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.table import Table
 
 PLAIN_WIDTH = 160
+BARS = "▁▂▃▄▅▆▇█"
 SHARE_TO_JUDGE_BY = 0.05  # of the work, before a time left is more than a guess
 
 
@@ -44,6 +45,13 @@ def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str
     for row in rows:
         made.add_row(*row)
     return made
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """A bar per value, from the lowest to the highest of them."""
+    low, high = min(values), max(values)
+    steps = [round((len(BARS) - 1) * (value - low) / (high - low)) if high > low else 0 for value in values]
+    return "".join(BARS[step] for step in steps)
 
 
 def duration(seconds: float) -> str:
@@ -137,4 +145,4 @@ def spinner(text: str, quiet: bool = False) -> Iterator[None]:
         yield
 
 
-__all__ = ["Steps", "console", "duration", "print_json", "spinner", "table"]
+__all__ = ["Steps", "console", "duration", "print_json", "sparkline", "spinner", "table"]

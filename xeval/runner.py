@@ -18,15 +18,21 @@ from xeval.digests import text_digest, value_digest
 from xeval.display import Steps
 from xeval.errors import DataError, UsageError, XevalError
 from xeval.examples import Example
+from xeval.metrics import METRICS
+from xeval.sources.published import row_problem
 from xeval.store import Store, UnitRecord
 from xeval.tasks import Task
-from xeval.tasks.base import Encoded, Settings, match_labels
+from xeval.tasks.base import Encoded, Predictions, Settings, match_labels
+from xeval.tasks.embedding import Embedding, describe_recipe
+from xeval.tasks.mining import Mining, Work
 
 if TYPE_CHECKING:
+    from xeval.encoder.batches import Sequences
     from xeval.encoder.loop import Loop, Reduced
 
 Status = Literal["done", "copy", "todo"]
 CACHED_TOKENS = 40_000_000
+LARGE_UNIT = 50_000  # sequences; a unit as large says how far it is, where there is no live display
 WAIT_SECONDS = 0.2
 GPU_DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
@@ -95,11 +101,15 @@ class Unit:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that could not be planned or run: what, why, and whether it makes the run fail."""
+    """Something that could not be planned or run: what, why, and whether it makes the run fail.
+
+    ``remark`` marks what was run and is to be read with the scores.
+    """
 
     subject: str
     reason: str
     fatal: bool = True
+    remark: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,14 +156,15 @@ def suited_tasks(checkpoint: Checkpoint, tasks: Iterable[Task]) -> tuple[list[Ta
     lineage = checkpoint.lineage
     for task in tasks:
         reason = None
-        if lineage is not None and task.training is None:
-            if lineage.phase == "target":
+        if task.training is not None:
+            if lineage is not None and lineage.target != task.training:
+                trained = lineage.target or f"no target task ({lineage.phase} phase)"
+                reason = f"it is trained on {trained}, the task needs {task.training}"
+        elif not task.kind.head_suffix:  # retrieval
+            if lineage is not None and lineage.phase == "target":
                 reason = "retrieval runs on base and intermediate checkpoints"
-        elif lineage is not None and lineage.target != task.training:
-            trained = lineage.target or f"no target task ({lineage.phase} phase)"
-            reason = f"it is trained on {trained}, the task needs {task.training}"
-        elif lineage is None and task.training is None and "For" in checkpoint.architecture:
-            reason = f"retrieval needs a plain encoder, its head is {checkpoint.architecture}"
+            elif lineage is None and "For" in checkpoint.architecture:
+                reason = f"retrieval needs a plain encoder, its head is {checkpoint.architecture}"
         reason = reason or task.kind.head_problem(checkpoint, task.labels)
         if reason is None:
             suited.append(task)
@@ -204,7 +215,11 @@ def plan(
             identity = _identity(checkpoint)
             for task in suited:
                 used.add(task.name)
-                settings = task.settings(options.settings)
+                try:
+                    settings = _settings(task, options, checkpoint)
+                except XevalError as error:
+                    problems.append(Problem(f"{checkpoint.name} · {task.name}", str(error)))
+                    continue
                 for language in _languages_of(task, languages):
                     if (task.name, language) not in digests:
                         continue
@@ -213,6 +228,7 @@ def plan(
                         "task": task.name,
                         "task_version": task.version,
                         "metrics": list(task.metrics),
+                        "metric_versions": {name: METRICS[name].version for name in task.metrics},
                         "language": language,
                         "data": digests[task.name, language],
                         "settings": settings,
@@ -235,12 +251,26 @@ def plan(
     return Plan(tuple(units), tuple(problems))
 
 
+def mining_work(planned: Plan, options: RunOptions) -> list[tuple[Unit, Work]]:
+    """What the mining units that are left to compute will take, estimated one by one."""
+    return [
+        (
+            unit,
+            unit.task.kind.plan_work(
+                unit.checkpoint, unit.task, options.data, unit.language, unit.settings, options.limit
+            ),
+        )
+        for unit in planned.units
+        if unit.status == "todo" and isinstance(unit.task.kind, Mining)
+    ]
+
+
 def explain(unit: Unit, store: Store) -> str:
     """Why a unit is to be computed: the inputs in which it differs from the nearest stored one."""
     if unit.status != "todo":
         return "stored" if unit.status == "done" else "stored under another name; will be copied"
     nearest: dict[str, Any] | None = None
-    good, _ = store.records(unit.inputs["limit"])
+    good, _ = store.records(unit.inputs["limit"]) if store.root.is_dir() else ([], [])
     for _, record in good:
         if (record.task, record.language, record.checkpoint) == (
             unit.task.name,
@@ -250,14 +280,19 @@ def explain(unit: Unit, store: Store) -> str:
             nearest = {
                 "checkpoint": record.checkpoint_digest,
                 "task_version": record.task_version,
-                "metrics": record.metrics,
+                "metrics": list(record.metric_versions) or record.metrics,
+                "metric_versions": record.metric_versions,
                 "data": record.data_digest,
                 "settings": record.settings,
                 "dtype": record.dtype,
             }
     if nearest is None:
         return "never computed for this checkpoint name, task and language"
-    words = {"checkpoint": "weights, tokenizer or config", "data": "the data files"}
+    words = {
+        "checkpoint": "weights, tokenizer or config",
+        "data": "the data files",
+        "metric_versions": "the definition of a metric",
+    }
     changed = [words.get(key, key) for key, value in nearest.items() if unit.inputs[key] != value]
     return "changed since: " + ", ".join(changed) if changed else "the stored file is damaged"
 
@@ -272,7 +307,7 @@ def run(to_run: Plan, store: Store, options: RunOptions, watcher: Watcher) -> Ou
         return Outcome(0, len(to_run.units), tuple(problems))
     shared = _Shared(options)
     for group in _by_checkpoint(waiting):
-        with _Evaluator(group[0].checkpoint, options, shared, watcher) as evaluator:
+        with _Evaluator(group[0].checkpoint, options, shared, watcher, store) as evaluator:
             left = group
             while left:
                 held_elsewhere = []
@@ -287,6 +322,7 @@ def run(to_run: Plan, store: Store, options: RunOptions, watcher: Watcher) -> Ou
                 left = held_elsewhere
                 if left:  # another process computes these: wait for its result, or take over when it dies
                     time.sleep(WAIT_SECONDS)
+    problems.extend(shared.remarks)
     return Outcome(done, len(to_run.units) - len(waiting), tuple(problems))
 
 
@@ -328,6 +364,7 @@ class _Shared:
         device, dtype = options.resolve()
         self.device = torch.device(device)
         self.dtype: torch.dtype = getattr(torch, dtype)
+        self.remarks: list[Problem] = []
         self._examples: dict[tuple[str, str], list[Example]] = {}
         self._encoded: OrderedDict[str, tuple[int, Encoded]] = OrderedDict()
 
@@ -335,6 +372,11 @@ class _Shared:
         key = (unit.task.name, unit.language)
         if key not in self._examples:
             examples = unit.task.source.load(self.options.data, unit.language, unit.task.split)
+            differs = row_problem(unit.task.name, unit.task.split, unit.language, len(examples))
+            if differs is not None:
+                self.remarks.append(
+                    Problem(f"{unit.task.name} · {unit.language}", differs, fatal=False, remark=True)
+                )
             self._examples[key] = examples[: self.options.limit]
         return self._examples[key]
 
@@ -362,9 +404,10 @@ class _Evaluator:
     """One checkpoint, loaded when the first unit needs it and freed at the end."""
 
     def __init__(
-        self, checkpoint: Checkpoint, options: RunOptions, shared: _Shared, watcher: Watcher
+        self, checkpoint: Checkpoint, options: RunOptions, shared: _Shared, watcher: Watcher, store: Store
     ) -> None:
         self.checkpoint, self.options, self.shared, self.watcher = checkpoint, options, shared, watcher
+        self.store = store
         self._models: dict[tuple[str, int | None], Any] = {}
         self._known: dict[str, dict[bytes, dict[str, Any]]] = {}
         self._encoder: Any = None
@@ -393,7 +436,7 @@ class _Evaluator:
         from xeval.encoder.pooling import cut_at_layer
 
         layer = unit.settings.get("layer")
-        wanted = None if layer is None or int(layer) < 0 else int(layer)
+        wanted = None if layer is None or unit.settings.get("layers") == "all" else int(layer)
         key = (unit.task.kind.auto_class, wanted)
         if key not in self._models:
             self._models.clear()  # one model in memory at a time
@@ -418,22 +461,10 @@ class _Evaluator:
         examples = self.shared.examples(unit)
         if not examples:
             raise DataError(f"{task.name} · {unit.language}: the data hold no item.")
-        encoded = self.shared.encoded(unit, self)
-        model, loop = self.model(unit), self.loop()
-        limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)
-        longest = int(encoded.sequences.lengths.max())
-        if 0 < limit < longest:
-            raise UsageError(
-                f"{self.checkpoint.name}: reads at most {limit} tokens, {task.name} · {unit.language} has a "
-                f"sequence of {longest}; lower --max-length."
-            )
-        self.watcher.started(unit, len(encoded.sequences))
-        known = self._known.setdefault(value_digest(unit.settings), {}) if kind.remembers else None
-        reduced: Reduced = loop.run(
-            encoded.sequences, lambda batch: kind.reduce(model, batch, unit.settings), known
+        loop = self.loop()
+        predictions = (
+            self._mine(unit, kind, loop) if isinstance(kind, Mining) else self._predict(unit, examples, loop)
         )
-        labels = match_labels(task.labels, self.checkpoint.label_names) if task.labels else ()
-        predictions = kind.predict(examples, encoded, reduced, labels, task, unit.language)
         rows: dict[str, list[Any]] = {
             "item_id": [example.item_id for example in examples],
             "cluster_id": [example.cluster_id for example in examples],
@@ -442,7 +473,8 @@ class _Evaluator:
             "prediction": predictions.texts,
             **{name: list(values) for name, values in predictions.columns.items()},
         }
-        for name in task.metrics:
+        metrics = [*task.metrics, *(name for name in predictions.metrics if name not in task.metrics)]
+        for name in metrics:
             num, den = predictions.metrics[name]
             if not (np.isfinite(num).all() and np.isfinite(den).all()):
                 raise XevalError(f"{unit.name}: {name} is not finite; the checkpoint's weights are damaged.")
@@ -455,7 +487,9 @@ class _Evaluator:
             group=task.group,
             language=unit.language,
             main_metric=task.metrics[0],
-            metrics=list(task.metrics),
+            metrics=metrics,
+            metric_versions=unit.inputs["metric_versions"],
+            signatures={name: METRICS[name].signature() for name in task.metrics},
             chance=chance,
             limit=self.options.limit,
             settings=unit.settings,
@@ -470,11 +504,83 @@ class _Evaluator:
         )
         return record, rows
 
+    def _predict(self, unit: Unit, examples: list[Example], loop: "Loop") -> Predictions:
+        from xeval.encoder.pooling import require_room
+
+        kind, task = unit.task.kind, unit.task
+        encoded, model = self.shared.encoded(unit, self), self.model(unit)
+        require_room(model, encoded.sequences, unit.name)
+        self.watcher.started(unit, len(encoded.sequences))
+        # Every layer of every sentence of a whole benchmark would take gigabytes.
+        remembers = kind.remembers and unit.settings.get("layers") != "all"
+        known = self._known.setdefault(value_digest(unit.settings), {}) if remembers else None
+        reduced: Reduced = loop.run(
+            encoded.sequences, lambda batch: kind.reduce(model, batch, unit.settings), known
+        )
+        labels = match_labels(task.labels, self.checkpoint.label_names) if task.labels else ()
+        return kind.predict(examples, encoded, reduced, labels, task, unit.language)
+
+    def _mine(self, unit: Unit, kind: Mining, loop: "Loop") -> Predictions:
+        """Embed both splits into files below the store, block by block, and mine them."""
+        from xeval.encoder.pooling import embed_to_file, require_room
+
+        model, data = self.model(unit), self.options.data
+        sentences = kind.sentences(unit.task, data, unit.language, self.options.limit)
+        searched = max(
+            1, sentences // 20
+        )  # of the progress, for the search; the encoder takes most of the time
+        self.watcher.started(unit, sentences + searched)
+        shown = 0
+
+        def sequences(texts: Sequence[str]) -> "Sequences":
+            made = kind.sequences(texts, self.encoder, unit.settings)
+            require_room(model, made, unit.name)
+            return made
+
+        def embed(texts: Sequence[str], path: Path) -> Any:
+            return embed_to_file(texts, path, int(model.config.hidden_size), sequences, loop, model)
+
+        def progress(share: float, left: float) -> None:
+            del left  # the watcher judges it from the whole
+            nonlocal shown
+            now = int(share * searched)
+            self.watcher.advanced(now - shown)
+            shown = now
+
+        with self.store.work(unit.fingerprint) as folder:
+            return kind.evaluate(
+                unit.task,
+                data,
+                unit.language,
+                unit.settings,
+                self.options.limit,
+                embed,
+                folder,
+                progress,
+                str(self.shared.device),
+            )
+
 
 def software() -> dict[str, str]:
     """Versions that a result was computed with."""
     names = ("xeval", "torch", "transformers", "tokenizers", "faiss-cpu", "numpy")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def _settings(task: Task, options: RunOptions, checkpoint: Checkpoint) -> Settings:
+    """The task's settings with the run's changes; where they start from a recipe, written out."""
+    if isinstance(task.kind, Embedding):
+        return task.kind.resolve({**task.overrides, **options.settings}, checkpoint)
+    settings = task.settings(options.settings)
+    # Labels are read where training put them, or the scores of Chinese, Japanese and Thai are of nothing.
+    trained = {} if checkpoint.lineage is None else checkpoint.lineage.recipe
+    if "label_piece" in settings and (piece := trained.get("label_piece")):
+        if options.settings.get("label_piece", piece) != piece:
+            raise UsageError(
+                f"--label-piece {options.settings['label_piece']}: {checkpoint.name} was trained with {piece}."
+            )
+        settings["label_piece"] = piece
+    return settings
 
 
 def _identity_fields(unit: Unit) -> dict[str, Any]:
@@ -518,23 +624,30 @@ class StepWatcher:
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
         self._items = self._seen = 0
+        self._name = ""
 
     def started(self, unit: Unit, items: int) -> None:
         """A unit of so many sequences is under way."""
         self._items, self._seen = max(1, items), 0
+        self._name = unit.name
         self._steps.now(unit.name)
 
     def advanced(self, items: int) -> None:
         """So many sequences of the unit are done."""
+        tenth = 10 * self._seen // self._items
         self._seen += items
         self._steps.advance(items / self._items)
+        if self._items >= LARGE_UNIT and 10 * self._seen // self._items > tenth:
+            self._steps.say(f"{self._name}: {self._seen:,} of {self._items:,} sequences")
 
     def finished(self, unit: Unit, record: UnitRecord, score: float) -> None:
         """A unit is stored."""
         self._steps.advance(1 - self._seen / self._items if self._items else 1)
         self._items = self._seen = 0
         chance = "" if record.chance is None else f" (chance {100 * record.chance:.1f})"
-        self._steps.say(f"{unit.name}: {record.main_metric} {100 * score:.1f}{chance}")
+        recipe = describe_recipe(record.settings)
+        how = f" [{recipe}]" if recipe else ""
+        self._steps.say(f"{unit.name}: {record.main_metric} {100 * score:.1f}{chance}{how}")
 
     def failed(self, unit: Unit, reason: str) -> None:
         """A unit failed."""

@@ -3,6 +3,7 @@
     STORE/units/<task>/<language>/<fingerprint>-<identity>.parquet         full results
     STORE/limited-<n>/<task>/<language>/<fingerprint>-<identity>.parquet   results on the first n items, apart
     STORE/locks/<fingerprint>.lock                                         who computes what now
+    STORE/work/<fingerprint>/                                              what a long unit goes on from, then deleted
 
 The fingerprint is the digest of everything that can change a number; the identity is that of the checkpoint's name
 and lineage card, so that a card written later, or a copy under another name, gets its own file without new work.
@@ -14,6 +15,7 @@ and ``<metric>.num``, ``<metric>.den``); its metadata holds everything else that
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -35,7 +37,11 @@ NO_SEED = -1
 
 
 class UnitRecord(BaseModel):
-    """What a unit's file says of itself, beside its rows."""
+    """What a unit's file says of itself, beside its rows.
+
+    ``metrics`` are the task's, the main one among them, and what its kind adds (``accuracy@7``: at layer 7);
+    ``metric_versions`` and ``signatures`` are of the task's metrics, and empty in older files.
+    """
 
     model_config = ConfigDict(extra="ignore")
     schema_version: int = SCHEMA_VERSION
@@ -48,6 +54,8 @@ class UnitRecord(BaseModel):
     language: str
     main_metric: str
     metrics: list[str]
+    metric_versions: dict[str, int] = Field(default_factory=dict)
+    signatures: dict[str, str] = Field(default_factory=dict)
     chance: float | None = None
     limit: int | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -126,6 +134,19 @@ class Store:
             yield True
         finally:
             lock.release()
+
+    @contextmanager
+    def work(self, fingerprint: str) -> Iterator[Path]:
+        """A folder for a claimed unit's intermediate files; stays when the unit fails, to go on from it."""
+        folder = self.root / "work" / fingerprint
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"{folder}: cannot be made ({error.strerror}); free space or choose another --store."
+            ) from error
+        yield folder
+        shutil.rmtree(folder)
 
     def write(self, record: UnitRecord, rows: dict[str, list[Any]]) -> Path:
         """Write a unit in one step: temporary file, flush to disk, rename.

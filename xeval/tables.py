@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from xeval.display import table
+from xeval.display import sparkline, table
 from xeval.errors import StoreError, UsageError, did_you_mean
 from xeval.store import Store, UnitRecord, read_table
 
@@ -23,6 +23,12 @@ class UnitScore:
     def main(self) -> float:
         """The metric that represents the task."""
         return self.scores[self.record.main_metric]
+
+    @property
+    def by_layer(self) -> dict[int, float]:
+        """The main metric of every layer; empty without a sweep."""
+        start = f"{self.record.main_metric}@"
+        return {int(name.removeprefix(start)): v for name, v in self.scores.items() if name.startswith(start)}
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ class Summary:
                 **unit.scores,
                 "chance": unit.record.chance,
                 "items": unit.items,
+                "settings": unit.record.settings,
+                "signatures": unit.record.signatures,
             }
         return {"scores": tree, "damaged": list(self.damaged)}
 
@@ -79,6 +87,33 @@ def render(summary: Summary, task: str = "") -> Table:
     metrics = dict.fromkeys(u.record.main_metric for u in summary.units if task in ("", u.record.task))
     what = f"{task}: {', '.join(metrics)}, %" if task else "main metric, mean over languages, %"
     return table(what, ["checkpoint", *columns], rows, right=1)
+
+
+def render_layers(summary: Summary, task: str = "") -> Table:
+    """A curve per checkpoint, task and language of a layer sweep: from layer 0 on, lowest to highest of the row."""
+    rows = []
+    for unit in summary.units:
+        if not unit.by_layer or task not in ("", unit.record.task):
+            continue
+        values = [unit.by_layer[layer] for layer in sorted(unit.by_layer)]
+        best = max(unit.by_layer, key=lambda layer: unit.by_layer[layer])
+        own = int(unit.record.settings["layer"])
+        rows.append(
+            [
+                unit.record.checkpoint,
+                unit.record.task,
+                unit.record.language,
+                sparkline(values),
+                f"{best}: {100 * unit.by_layer[best]:.1f}",
+                f"{own}: {100 * unit.main:.1f}",
+            ]
+        )
+    if not rows:
+        raise UsageError(
+            "the store has no layer sweep" + (f" of {task}" if task else "") + "; run with --layers all."
+        )
+    columns = ["checkpoint", "task", "language", "layers from 0", "best layer", "layer of the score"]
+    return table("main metric by layer, %", columns, rows, right=4)
 
 
 def _score(path: Path, record: UnitRecord) -> UnitScore:

@@ -90,7 +90,9 @@ def test_damage(tmp_path: Path, side: str, text: str, problem: str) -> None:
 
 def test_the_first_sentences_keep_the_pairs_among_them() -> None:
     whole = Collection(
-        Sentences(("a", "b", "c"), ("A", "B", "C")), Sentences(("x", "y"), ("X", "Y")), frozenset({("a", "x"), ("c", "y")})
+        Sentences(("a", "b", "c"), ("A", "B", "C")),
+        Sentences(("x", "y"), ("X", "Y")),
+        frozenset({("a", "x"), ("c", "y")}),
     )
     assert whole.first(2) == Collection(
         Sentences(("a", "b"), ("A", "B")), Sentences(("x", "y"), ("X", "Y")), frozenset({("a", "x")})

@@ -303,3 +303,18 @@ def test_options_without_a_file(call: Callable[..., tuple[int, str, str]], tmp_p
 def test_own_questions_can_be_read_by_the_sentence(tmp_path: Path) -> None:
     add_task(task_from_file(write_rows(tmp_path / "mine.jsonl", ROWS["span_qa"]), "span_qa"))
     assert xeval.tasks.task("mine-depth").kind.name == "single_sentence_qa"
+
+
+@pytest.mark.usefixtures("known")
+def test_without_a_training_set_every_fitting_head_is_used(
+    tmp_path: Path, make_checkpoint: Callable[..., Path], call: Callable[..., tuple[int, str, str]]
+) -> None:
+    rows = write_rows(tmp_path / "my-nli.jsonl", ROWS["classification"])
+    models = tmp_path / "models"
+    for name in ("plain", "carded"):
+        make_checkpoint(models / name, "ForSequenceClassification", ("no", "yes"))
+    make_checkpoint(models / "encoder")
+    Lineage(phase="target", base="tiny", target="mnli", seed=0).write(models / "carded")
+    code, out, err = call("plan", models, "--task-file", rows, "--kind", "classification", "--json")
+    assert code == 0, err
+    assert {unit["checkpoint"] for unit in json.loads(out)["units"]} == {"plain", "carded"}

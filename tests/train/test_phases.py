@@ -27,8 +27,8 @@ from xeval.encoder.loop import Loop
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import DataError, UsageError
 from xeval.examples import Answer, Example, MultipleChoice, Question, TaggedSentence, TextPair
-from xeval.tasks import all_training_sets
 from xeval.sources import MissingDataError
+from xeval.tasks import all_training_sets
 from xeval.tasks.base import TrainingSet
 from xeval.tasks.choice import CHOICE
 from xeval.tasks.classification import CLASSIFICATION

@@ -1,7 +1,7 @@
 """Commands about checkpoints and their evaluation."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,16 +9,25 @@ from xeval.cli.app import EVALUATE, app
 from xeval.cli.messages import print_problems, say, warn
 from xeval.cli.options import (
     Budget,
+    Centring,
     Checkpoints,
     DataOption,
     Device,
+    Direction,
     Dtype,
     Json,
+    LabelPiece,
     LanguagesOption,
     Layer,
+    Layers,
     Limit,
+    Margin,
+    Matching,
     MaxLength,
+    Neighbourhood,
     Pooling,
+    RecipeName,
+    Similarity,
     StoreOption,
     TaskFile,
     TaskGroup,
@@ -32,6 +41,9 @@ from xeval.cli.options import (
 )
 from xeval.errors import UsageError, XevalError
 
+if TYPE_CHECKING:
+    from xeval.tasks.mining import Work
+
 
 @app.command(rich_help_panel=EVALUATE)
 def run(
@@ -42,8 +54,17 @@ def run(
     languages: LanguagesOption = "",
     limit: Limit = None,
     max_length: MaxLength = None,
+    label_piece: LabelPiece = None,
+    recipe: RecipeName = "",
     layer: Layer = None,
-    pooling: Pooling = None,
+    layers: Layers = "",
+    pooling: Pooling = "",
+    centring: Centring = "",
+    similarity: Similarity = "",
+    margin: Margin = "",
+    k: Neighbourhood = None,
+    direction: Direction = "",
+    matching: Matching = "",
     device: Device = "",
     dtype: Dtype = "",
     token_budget: Budget = 0,
@@ -73,7 +94,25 @@ def run(
     from xeval import runner
     from xeval.display import Steps, print_json
 
-    options = run_options(data, limit, max_length, layer, pooling, device, dtype, token_budget)
+    options = run_options(
+        data,
+        limit,
+        device,
+        dtype,
+        token_budget,
+        max_length=max_length,
+        label_piece=label_piece,
+        recipe=recipe,
+        layer=layer,
+        layers=layers,
+        pooling=pooling,
+        centring=centring,
+        similarity=similarity,
+        margin=margin,
+        k=k,
+        direction=direction,
+        matching=matching,
+    )
     own = add_own_tasks(tasks_from, task_file, kind, group, trained_on)
     _, where, planned = plan_units(checkpoints, store, tasks or own, languages, options)
     with Steps("evaluate", planned.count("todo") + planned.count("copy"), quiet=as_json) as steps:
@@ -82,7 +121,10 @@ def run(
         problems = [vars(problem) for problem in outcome.problems]
         print_json({"done": outcome.done, "reused": outcome.reused, "problems": problems})
     else:
-        print_problems(outcome.problems)
+        print_problems([problem for problem in outcome.problems if not problem.remark])
+        for problem in outcome.problems:
+            if problem.remark:
+                say(f"note: {problem.reason}")
         say(f"{outcome.done} units computed, {outcome.reused} already in the store {store}")
         if outcome.done or outcome.reused:
             say(f"look at them with: xeval show {store}" + (f" --limit {limit}" if limit else ""))
@@ -98,8 +140,17 @@ def plan(
     languages: LanguagesOption = "",
     limit: Limit = None,
     max_length: MaxLength = None,
+    label_piece: LabelPiece = None,
+    recipe: RecipeName = "",
     layer: Layer = None,
-    pooling: Pooling = None,
+    layers: Layers = "",
+    pooling: Pooling = "",
+    centring: Centring = "",
+    similarity: Similarity = "",
+    margin: Margin = "",
+    k: Neighbourhood = None,
+    direction: Direction = "",
+    matching: Matching = "",
     device: Device = "",
     dtype: Dtype = "",
     tasks_from: TasksFrom = None,
@@ -114,28 +165,54 @@ def plan(
 
     Example: `xeval plan runs/ --data data/ --tasks xnli --explain`
     """
-    from xeval import display, runner
+    from dataclasses import asdict
 
-    options = run_options(data, limit, max_length, layer, pooling, device, dtype, 0)
+    from xeval import display, runner
+    from xeval.tasks.embedding import describe_recipe
+
+    options = run_options(
+        data,
+        limit,
+        device,
+        dtype,
+        0,
+        max_length=max_length,
+        label_piece=label_piece,
+        recipe=recipe,
+        layer=layer,
+        layers=layers,
+        pooling=pooling,
+        centring=centring,
+        similarity=similarity,
+        margin=margin,
+        k=k,
+        direction=direction,
+        matching=matching,
+    )
     own = add_own_tasks(tasks_from, task_file, kind, group, trained_on)
     chosen, where, planned = plan_units(checkpoints, store, tasks or own, languages, options)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "checkpoint": unit.checkpoint.name,
             "task": unit.task.name,
             "language": unit.language,
             "status": unit.status,
             "fingerprint": unit.fingerprint,
+            "recipe": describe_recipe(unit.settings),
+            "settings": unit.settings,
             **({"why": runner.explain(unit, where)} if explain else {}),
         }
         for unit in planned.units
     ]
+    work = runner.mining_work(planned, options)
     if as_json:
-        display.print_json({"units": rows, "problems": [vars(problem) for problem in planned.problems]})
+        problems = [vars(problem) for problem in planned.problems]
+        estimates = {unit.name: asdict(estimate) for unit, estimate in work}
+        display.print_json({"units": rows, "problems": problems, "work": estimates})
         return
     out = display.console()
     if explain:
-        columns = ("checkpoint", "task", "language", "status", "why")
+        columns = ("checkpoint", "task", "language", "status", "why", "recipe")
         out.print(display.table(None, columns, [[row[c] for c in columns] for row in rows]))
     else:
         counted: dict[tuple[str, str], list[str]] = {}
@@ -153,9 +230,26 @@ def plan(
             )
         )
     print_problems(planned.problems)
+    for name, described in dict.fromkeys((row["task"], row["recipe"]) for row in rows if row["recipe"]):
+        say(f"{name}: recipe {described}")
+    for unit, estimate in work:
+        say(_work_line(unit.name, estimate))
     say(
         f"{len(rows)} units of {len(chosen)} tasks: {planned.count('done')} stored, "
         f"{planned.count('copy')} to copy, {planned.count('todo')} to compute"
+    )
+
+
+def _work_line(name: str, work: "Work") -> str:
+    from xeval.display import duration
+
+    search = work.search[-1]
+    seconds = sum(part.seconds for part in work.search)
+    return (
+        f"{name}: {work.source:,} x {work.target:,} sentences; search {search.operations:.1e} operations in "
+        f"{search.precision}, about {duration(seconds)} with dev; encoder {work.embedding_operations:.1e} "
+        f"operations, {duration(work.embedding_seconds)} at the least; memory {search.bytes / 1e9:.1f} GB and "
+        f"{work.disk / 1e9:.1f} GB of files beside the model"
     )
 
 

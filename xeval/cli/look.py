@@ -14,6 +14,7 @@ from xeval.cli.options import Json, Limit
 def show(
     store: Annotated[Path, typer.Argument(help="Folder that keeps the results.")] = Path("xeval-store"),
     task: Annotated[str, typer.Option("--task", help="One task, a column per language.")] = "",
+    layers: Annotated[bool, typer.Option("--layers", help="The curve of every layer sweep.")] = False,
     limit: Limit = None,
     as_json: Json = False,
 ) -> None:
@@ -27,7 +28,8 @@ def show(
     if as_json:
         display.print_json(summary.to_json())
     else:
-        display.console().print(tables.render(summary, task))
+        made = tables.render_layers(summary, task) if layers else tables.render(summary, task)
+        display.console().print(made)
         for reason in summary.damaged:
             warn(reason)
     raise typer.Exit(1 if summary.damaged else 0)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from xeval.tasks import Task
 
 OWN = "A task of your own"
+RETRIEVAL = "Retrieval and mining"
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 StoreOption = Annotated[
@@ -39,7 +40,12 @@ DataOption = Annotated[
 ]
 Checkpoints = Annotated[Path, typer.Argument(help="A checkpoint, or a folder that holds some at any depth.")]
 TasksOption = Annotated[
-    str, typer.Option("--tasks", "-t", help="Task names joined by commas; empty: all that fit a checkpoint.")
+    str,
+    typer.Option(
+        "--tasks",
+        "-t",
+        help="Task names joined by commas; empty: all that fit a checkpoint, but for diagnostic ones.",
+    ),
 ]
 LanguagesOption = Annotated[
     str, typer.Option("--languages", "-l", help="Language codes joined by commas; empty: all of a task's.")
@@ -82,10 +88,48 @@ TrainedOn = Annotated[
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Only the first N items of a unit; kept apart from full results.")
 ]
+LabelPiece = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a tagged word, where no card says it: first (as XTREME), first_nonempty or last.",
+        show_default=False,
+    ),
+]
 MaxLength = Annotated[int | None, typer.Option(min=8, help="Longest sequence in tokens.")]
-Layer = Annotated[int | None, typer.Option(min=0, help="Layer for retrieval; 0 is the embedding output.")]
+Layer = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="Layer of the embeddings; 0 is the embedding output.", rich_help_panel=RETRIEVAL
+    ),
+]
+Layers = Annotated[
+    str, typer.Option(help="`all`: scores of every layer beside, from one pass.", rich_help_panel=RETRIEVAL)
+]
 Pooling = Annotated[
-    str | None, typer.Option(help="For retrieval: mean (with special tokens), mean_no_special or cls.")
+    str, typer.Option(help="mean (with special tokens), mean_no_special or cls.", rich_help_panel=RETRIEVAL)
+]
+RecipeName = Annotated[
+    str,
+    typer.Option(
+        "--recipe",
+        help="Published settings: default, jiant, xtreme or laser; the options below change single ones.",
+        rich_help_panel=RETRIEVAL,
+    ),
+]
+Centring = Annotated[
+    str, typer.Option(help="none, language_mean or mean_difference.", rich_help_panel=RETRIEVAL)
+]
+Similarity = Annotated[str, typer.Option(help="cosine or euclidean.", rich_help_panel=RETRIEVAL)]
+Margin = Annotated[str, typer.Option(help="none, absolute, distance or ratio.", rich_help_panel=RETRIEVAL)]
+Neighbourhood = Annotated[
+    int | None,
+    typer.Option("--k", min=1, help="Neighbours that a margin looks at.", rich_help_panel=RETRIEVAL),
+]
+Direction = Annotated[
+    str, typer.Option(help="Who asks: foreign, english or both.", rich_help_panel=RETRIEVAL)
+]
+Matching = Annotated[
+    str, typer.Option(help="For mining: max, intersect, forward or backward.", rich_help_panel=RETRIEVAL)
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N; empty: a GPU where there is one.")]
 Dtype = Annotated[str, typer.Option(help="float32 or bfloat16; empty: bfloat16 on a GPU, else float32.")]
@@ -97,21 +141,27 @@ Budget = Annotated[
 def run_options(
     data: Path | None,
     limit: int | None,
-    max_length: int | None,
-    layer: int | None,
-    pooling: str | None,
     device: str,
     dtype: str,
     token_budget: int,
+    **settings: int | str | None,
 ) -> "RunOptions":
+    """The options of a run; settings that are None or empty stay as the tasks have them."""
     from xeval.runner import RunOptions
     from xeval.sources import HUB
 
     if data is not None and data != HUB and not data.is_dir():
         raise UsageError(f"--data {data}: no such directory.")
-    named = {"max_length": max_length, "layer": layer, "pooling": pooling}
-    settings: dict[str, int | str] = {k: v for k, v in named.items() if v is not None}
-    return RunOptions(data, settings, limit, device, dtype, token_budget)
+    return RunOptions(data, given(**settings), limit, device, dtype, token_budget)
+
+
+def given(**settings: int | str | None) -> dict[str, int | str]:
+    """The settings that the user named; raises UsageError for a choice that does not exist."""
+    from xeval.tasks.embedding import check_recipe
+
+    named = {name: value for name, value in settings.items() if value is not None and value != ""}
+    check_recipe(named)
+    return named
 
 
 def add_own_tasks(
@@ -143,7 +193,9 @@ def plan_units(
     from xeval.store import Store
     from xeval.tasks import all_tasks, task
 
-    chosen = [task(name) for name in split(tasks)] or list(all_tasks().values())
+    chosen = [task(name) for name in split(tasks)] or [
+        known for known in all_tasks().values() if known.group != "diagnostic"
+    ]
     codes = [language(code).code for code in split(languages)] or None
     where = Store(store)
     with spinner(f"looking at the checkpoints below {root}", quiet=True):

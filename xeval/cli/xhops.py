@@ -10,7 +10,9 @@ from xeval.cli.messages import say
 from xeval.cli.options import LanguagesOption, split
 
 grid = typer.Typer(
-    no_args_is_help=True, help="The built-in grid: claims, questions and choices at 1 to 3 hops."
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="The built-in grid: claims, questions and choices at 1 to 3 hops.\n\nExample: `xeval xhops write grid`",
 )
 app.add_typer(grid, name="xhops", rich_help_panel=TRAIN)
 

@@ -1,10 +1,19 @@
-"""Sentence embeddings from one layer of an encoder."""
+"""Sentence embeddings from one layer of an encoder, or from all of them in one pass."""
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from xeval.encoder.batches import Sequences
+from xeval.encoder.loop import Batch, Loop
+from xeval.encoder.tokens import TextEncoder
 from xeval.errors import UsageError
+
+BLOCK_SENTENCES = 8192
 
 
 def cut_at_layer(model: Any, layer: int) -> Any:
@@ -57,3 +66,66 @@ def pool(hidden: torch.Tensor, ranges: torch.Tensor) -> torch.Tensor:
     inside = (position >= ranges[:, :1]) & (position < ranges[:, 1:])
     weights = inside.to(torch.float32).unsqueeze(1)
     return torch.bmm(weights, hidden.float()).squeeze(1) / weights.sum(2)
+
+
+def sentence_sequences(
+    texts: Sequence[str], encoder: TextEncoder, max_length: int, pooling: str
+) -> Sequences:
+    """One sequence per text, cut at ``max_length`` tokens; the marks are the range that ``pooling`` averages."""
+    pieces = encoder.pieces(texts)
+    built = [encoder.single(pieces[text].ids, max_length) for text in texts]
+    types = [types for _, types in built] if encoder.uses_types else None
+    prefix, suffix = len(encoder.template.prefix), len(encoder.template.single_suffix)
+    ranges = [pooled_range(len(ids), pooling, prefix, suffix) for ids, _ in built]
+    return Sequences([ids for ids, _ in built], types, np.asarray(ranges, np.int64).reshape(-1, 2))
+
+
+def require_room(model: Any, sequences: Sequences, what: str) -> None:
+    """Raise a UsageError when a sequence is longer than the positions that the model has."""
+    limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)
+    longest = int(sequences.lengths.max())
+    if 0 < limit < longest:
+        raise UsageError(
+            f"{what}: the encoder reads at most {limit} tokens, a sequence has {longest}; lower --max-length."
+        )
+
+
+def embeddings(model: Any, batch: Batch, *, every_layer: bool = False) -> torch.Tensor:
+    """Pooled last hidden states [rows, width], or those of all layers [rows, layers + 1, width], in float32."""
+    assert batch.marks is not None
+    if not every_layer:
+        return pool(model(**batch.inputs()).last_hidden_state, batch.marks)
+    states = model(**batch.inputs(), output_hidden_states=True).hidden_states
+    return torch.stack([pool(state, batch.marks) for state in states], dim=1)
+
+
+def embed_to_file(
+    texts: Sequence[str],
+    path: Path,
+    width: int,
+    sequences: Callable[[Sequence[str]], Sequences],
+    loop: Loop,
+    model: Any,
+) -> NDArray[np.float32]:
+    """Embed ``texts`` block by block into a float32 file [texts, width]; a file that was begun is gone on with.
+
+    How many rows are done stands in a file beside it, so both have to be deleted together.
+
+    Returns:
+        the file, mapped for reading: it takes no memory of its own.
+    """
+    state = path.with_suffix(".done")
+    done = int(state.read_text()) if state.exists() and path.exists() else 0
+    shape = (len(texts), width)
+    rows = np.lib.format.open_memmap(path, "r+" if done else "w+", dtype=np.float32, shape=shape)
+    if done and loop.progress is not None:
+        loop.progress(done)
+    for first in range(done, len(texts), BLOCK_SENTENCES):
+        block = sequences(texts[first : first + BLOCK_SENTENCES])
+        reduced = loop.run(block, lambda batch: {"embedding": embeddings(model, batch)})
+        rows[first : first + len(block)] = reduced["embedding"]
+        rows.flush()
+        state.write_text(str(first + len(block)))
+    del rows
+    mapped: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return mapped

@@ -1,0 +1,77 @@
+"""Which intermediate tasks are (nearly) a target's own English training data.
+
+Such a pair trains twice on the same data, so its gain says little about transfer from another task. The rule looks
+at data only and is the same for all groups of targets.
+"""
+
+from collections.abc import Mapping
+
+OWN: Mapping[str, str] = {
+    "xnli": "mnli",
+    "pawsx": "pawsx-en",
+    "django-topic": "django-topic-en",
+    "udpos": "udpos-en",
+    "udpos-words": "udpos-words-en",
+    "panx": "panx-en",
+    "uner": "uner-en",
+    "xquad": "squad",
+    "mlqa": "squad",
+    "tydiqa": "tydiqa-en",
+    "xcopa": "copa",
+    **{
+        f"xhops-{form}-{hops}": f"xhops-{form}"
+        for form in ("claim", "question", "choice")
+        for hops in (1, 2, 3)
+    },
+    **{f"babi-{number}": "babi-en" for number in (1, 2, 3)},
+    "babi-4": "babi-4-en",
+    **{
+        f"{name}{reading}": f"{name}{reading}-en"
+        for name in ("hotpotqa", "2wikimultihopqa", "musique")
+        for reading in ("", "-supporting")
+    },
+    "xhotpotqa": "hotpotqa-supporting-en",
+    "jemhopqa": "hotpotqa-supporting-en",
+    "mintaka-multihop": "mintaka-en",
+    "mintaka-generic": "mintaka-en",
+}
+"""Target -> its English training set."""
+
+NEARLY: Mapping[str, Mapping[str, str]] = {
+    "mnli": {
+        "anli-plus": "ANLI+ joins SNLI, MNLI and the three rounds of ANLI",
+        "anli+": "ANLI+ joins SNLI, MNLI and the three rounds of ANLI",
+    },
+    "squad": {"squad-v2": "SQuAD 2.0 holds the questions of SQuAD 1.1"},
+    "udpos-en": {"udpos-words-en": "the same sentences with other word boundaries"},
+    "udpos-words-en": {"udpos-en": "the same sentences with other word boundaries"},
+    "xhops-question": {
+        "xhops-question-1hop": "its one-hop half",
+        "xhops-lookup": "the same generator and question form at one hop",
+    },
+    "babi-en": {"babi-4-en": "the same simulated world"},
+    "babi-4-en": {"babi-en": "the same simulated world"},
+    **{
+        f"{name}{one}-en": {f"{name}{other}-en": "the same questions with other paragraphs"}
+        for name in ("hotpotqa", "2wikimultihopqa", "musique")
+        for one, other in (("", "-supporting"), ("-supporting", ""))
+    },
+}
+"""Training set -> other sets that are nearly the same data, and why."""
+
+
+def same_source(condition: str, target: str) -> str:
+    """Why the condition holds (nearly) the target's own English training data; empty where it does not.
+
+    A condition that mixes several sets, joined by ``+``, holds the data of each. Of targets and sets that are not
+    listed nothing is known, and the pair stays.
+    """
+    own = OWN.get(target)
+    if own is None:
+        return ""
+    for name in (condition, *condition.split("+")):
+        if name == own:
+            return "the target's own English training set"
+        if name in NEARLY.get(own, {}):
+            return NEARLY[own][name]
+    return ""

@@ -1,0 +1,114 @@
+"""How much faster one set of weights for all contrasts is than scipy's resampling of one contrast after the other.
+
+    OMP_NUM_THREADS=1 python tests/bench/resampling.py [--replicates 10000] [--items 5000]
+
+12 systems x 5 seeds x 15 languages x 5,000 parallel items that are right or wrong; 165 contrasts of a system with the
+baseline in one language. scipy is measured on one contrast, without resampling seeds, and its time is multiplied
+by 165: that figure is extrapolated. Processor times, all in one run; the spreads must agree.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.stats import bootstrap, permutation_test
+
+from analysis.estimands import cell_gain
+from analysis.flips import sign_flip
+from analysis.resampling import replicates
+from analysis.study import Study
+from analysis.variance import Method, make_block
+
+SYSTEMS, SEEDS, LANGUAGES = 12, 5, 15
+FASTEST_BATCH = {bootstrap: 20, permutation_test: 100}  # found by trial
+
+
+def simulated(items: int) -> Study:
+    """Systems of equal quality; items differ in difficulty, runs by about a point."""
+    rng = np.random.default_rng(0)
+    difficulty = rng.normal(0.5, 1.0, items)
+    blocks = {}
+    for population in range(SYSTEMS):
+        name = f"k{population:02d}" if population else "none"
+        for language in range(LANGUAGES):
+            level = difficulty + rng.normal(0, 0.05, (SEEDS, 1))
+            right = (rng.random((SEEDS, items)) < 1 / (1 + np.exp(-level))).astype(float)
+            blocks[name, "t", f"l{language:02d}"] = make_block(
+                right, np.ones_like(right), np.arange(items), range(SEEDS), population
+            )
+    return Study(
+        {}, tuple(sorted({cell[0] for cell in blocks} - {"none"})), blocks, items, "en", Method(), ()
+    )
+
+
+def timed(function: Callable[[], Any]) -> tuple[Any, float]:
+    started = time.process_time()
+    result = function()
+    return result, time.process_time() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--replicates", type=int, default=10_000)
+    parser.add_argument("--items", type=int, default=5_000)
+    options = parser.parse_args()
+    B, study = options.replicates, simulated(options.items)
+    gains = {
+        f"{name} {lang}": cell_gain(name, target, lang)
+        for name, target, lang in study.blocks
+        if name != "none"
+    }
+    first, *_ = gains.values()
+    treated, base = (study.blocks[cell].num.mean(axis=0) for cell in first)
+
+    def difference(a: Any, b: Any, axis: int = -1) -> Any:
+        return 100 * (a.mean(axis=axis) - b.mean(axis=axis))
+
+    print(
+        f"{sum(block.num.size for block in study.blocks.values()):,} cells, {len(gains)} contrasts, {B:,} replicates"
+    )
+    fixed, seconds = timed(lambda: replicates(study, gains, B, 1, "points", "fixed"))
+    multi, crossed = timed(lambda: replicates(study, gains, B, 1, "points"))
+    _, one = timed(lambda: replicates(study, {"gain": first}, B, 1, "points"))
+    pair = (treated, base)
+    options_of_both = {"vectorized": True, "n_resamples": B, "rng": 1}
+    closed = np.sqrt(study.estimate(first, "points").variance_items)
+    print(
+        f"Multi-Bootstrap of all contrasts {crossed:.2f} s, with fixed seeds {seconds:.2f} s, of one {one:.2f} s"
+    )
+    for batch in (FASTEST_BATCH[bootstrap], None):
+        theirs, reference = timed(
+            lambda batch=batch: bootstrap(
+                pair, difference, paired=True, method="percentile", batch=batch, **options_of_both
+            )
+        )
+        whole = reference * len(gains)
+        print(
+            f"scipy.stats.bootstrap, batch {batch}: one {reference:.2f} s, {len(gains)} {whole:.0f} s (extrapolated): "
+            f"{whole / seconds:.0f} times fixed seeds, {whole / crossed:.0f} times the Multi-Bootstrap"
+        )
+    print(
+        f"spread, seeds fixed {fixed[:, 0].std():.5f}; scipy {theirs.standard_error:.5f}; closed form {closed:.5f}; "
+        f"seeds too {multi[:, 0].std():.5f}"
+    )
+    assert abs(fixed[:, 0].std() / theirs.standard_error - 1) < 0.03
+
+    batch = FASTEST_BATCH[permutation_test]
+    flips, seconds = timed(lambda: sign_flip(study, gains, B, 1, "points"))
+    theirs, reference = timed(
+        lambda: permutation_test(pair, difference, permutation_type="samples", batch=batch, **options_of_both)
+    )
+    whole = reference * len(gains)
+    print(f"p {flips.family.p_values[0]:.4f}; scipy {theirs.pvalue:.4f}")
+    print(
+        f"sign flips of all contrasts with max-T {seconds:.2f} s; scipy.stats.permutation_test, batch {batch}: one "
+        f"{reference:.2f} s, {len(gains)} {whole:.0f} s (extrapolated): {whole / seconds:.0f} times"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""``xeval mine``: two files in, scored pairs out; what is wrong with a file is one sentence."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from xeval import cli
+from xeval.cli import mine  # noqa: F401  (registers the command)
+from xeval.retrieval import mine as mine_embeddings
+
+Run = Callable[..., tuple[int, str, str]]
+GERMAN = [
+    "Anna wohnt in Berlin.",
+    "",
+    "Die Lisa springt.",
+    "Anna wohnt in Berlin.",
+    "Boris\tarbeitet",
+    "Wo ist er?",
+]
+ENGLISH = ["Anna works in Berlin.", "the quick brown fox", "Lisa jumps", "Who lives here?"]
+
+
+@pytest.fixture
+def xeval(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """``xeval("mine", path, ...)`` gives exit code, standard output and standard error."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["xeval", *map(str, arguments)])
+        code: object = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code
+        captured = capsys.readouterr()
+        return (code if isinstance(code, int) else 0), captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    for name, lines in (("de.txt", GERMAN), ("en.txt", ENGLISH)):
+        (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return tmp_path / "de.txt", tmp_path / "en.txt"
+
+
+def embedded(directory: Path, texts: list[str]) -> np.ndarray:
+    """By transformers alone."""
+    tokenizer, model = AutoTokenizer.from_pretrained(directory), AutoModel.from_pretrained(directory).eval()
+    with torch.inference_mode():
+        return torch.stack(
+            [model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0) for text in texts]
+        ).numpy()
+
+
+def rows(text: str) -> list[tuple[float, str, str]]:
+    cells = [line.split("\t") for line in text.splitlines()]
+    return [(float(score), source, target) for score, source, target in cells]
+
+
+def test_texts_are_mined(xeval: Run, files: tuple[Path, Path], tiny_encoder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pairs.tsv"
+    code, printed, err = xeval("mine", *files, "--checkpoint", tiny_encoder, "--k", 2, "-o", out)
+    assert (code, printed) == (0, ""), err
+    german = [line.replace("\t", " ") for line in dict.fromkeys(GERMAN) if line]
+    expected = mine_embeddings(embedded(tiny_encoder, german), embedded(tiny_encoder, ENGLISH), k=2)
+    found = rows(out.read_text())
+    assert [(s, t) for _, s, t in found] == [(german[p.source], ENGLISH[p.target]) for p in expected]
+    np.testing.assert_allclose([score for score, _, _ in found], expected.score, atol=1e-5)
+    assert f"{len(expected)} pairs [default: layer 2, mean, cosine, margin ratio k=2, matching max" in err
+    assert "empty lines left out: 1" in err
+
+
+def test_embeddings_are_mined_without_a_checkpoint(xeval: Run, tmp_path: Path) -> None:
+    draw = np.random.default_rng(3)
+    x = draw.standard_normal((30, 8)).astype(np.float32)
+    y = x[::-1] + draw.standard_normal((30, 8)).astype(np.float16) / 4
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    code, out, err = xeval("mine", tmp_path / "x.npy", tmp_path / "y.npy", "--threshold", 1.4)
+    assert code == 0
+    expected = mine_embeddings(x, y, threshold=1.4)
+    assert [(int(s), int(t)) for _, s, t in rows(out)] == [(p.source, p.target) for p in expected]
+    assert 0 < len(expected) < 30
+    assert "[default: cosine, margin ratio k=4, matching max, duplicates drop]" in err
+
+
+def test_texts_and_embeddings_can_meet(
+    xeval: Run, files: tuple[Path, Path], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "en.npy", embedded(tiny_encoder, ENGLISH))
+    _, with_text, _ = xeval("mine", *files, "--checkpoint", tiny_encoder)
+    code, with_rows, _ = xeval("mine", files[0], tmp_path / "en.npy", "--checkpoint", tiny_encoder)
+    assert code == 0
+    assert [(s, ENGLISH[int(t)]) for _, s, t in rows(with_rows)] == [(s, t) for _, s, t in rows(with_text)]
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "code", "problem"),
+    [
+        (b"", (), 1, "holds no sentence"),
+        (b"\xff\n", (), 1, "not UTF-8"),
+        (None, (), 2, "no such file"),
+        (b"Anna\n", ("--recipe", "jaint"), 2, "did you mean 'jiant'"),
+        (b"Anna\n", ("--margin", "rate"), 2, "did you mean 'ratio'"),
+        (b"Anna\n", ("--layer", "3"), 2, "layers 0 (embeddings) to 2"),
+        (b"Anna\n", ("-o", "no/such/folder/x.tsv"), 2, "does not exist"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    xeval: Run,
+    files: tuple[Path, Path],
+    tiny_encoder: Path,
+    tmp_path: Path,
+    content: bytes | None,
+    options: tuple[str, ...],
+    code: int,
+    problem: str,
+) -> None:
+    bad = tmp_path / "bad.txt"
+    if content is not None:
+        bad.write_bytes(content)
+    found, out, err = xeval("mine", bad, files[1], "--checkpoint", tiny_encoder, *options)
+    assert (found, out) == (code, "")
+    assert problem in err
+    assert "Traceback" not in err
+
+
+def test_wrong_embeddings_and_text_without_an_encoder(
+    xeval: Run, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    code, _, err = xeval("mine", *files)
+    assert (code, "name one with --checkpoint" in err) == (2, True)
+    good, narrow, flat, broken = (tmp_path / f"{name}.npy" for name in ("good", "narrow", "flat", "broken"))
+    np.save(good, np.ones((3, 4), np.float32))
+    np.save(narrow, np.ones((3, 2), np.float32))
+    np.save(flat, np.ones(3, np.float32))
+    broken.write_bytes(good.read_bytes()[:-8])
+    for bad, problem in (
+        (narrow, "4 numbers a row"),
+        (flat, "of shape (3,)"),
+        (broken, "cannot be read as an array"),
+    ):
+        code, out, err = xeval("mine", good, bad)
+        assert (code, out) == (1, "")
+        assert problem in err
+
+
+def test_a_plan_says_the_recipe_and_what_mining_will_take(
+    xeval: Run, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data/bucc2018"
+    folder.mkdir(parents=True)
+    for split in ("dev", "test"):
+        (folder / f"de-en.{split}.de").write_text("de-1\tEins.\nde-2\tZwei.\n")
+        (folder / f"de-en.{split}.en").write_text("en-1\tOne.\n")
+        (folder / f"de-en.{split}.gold").write_text("de-1\ten-1\n")
+    where = (tiny_encoder, "--data", tmp_path / "data", "--tasks", "bucc2018", "--languages", "de")
+    store = ("--store", tmp_path / "store")
+    code, _, err = xeval("plan", *where, *store, "--recipe", "xtreme", "--layer", 1)
+    assert code == 0
+    assert (
+        "bucc2018: recipe xtreme: layer 1, mean, cosine, margin ratio k=4, matching max, duplicates drop"
+        in err
+    )
+    assert "encoder · bucc2018 · de: 2 x 1 sentences; search 1.3e+02 operations in float32" in err
+    code, _, err = xeval("run", *where, *store, "--recipe", "xtreme", "--layer", 1)
+    assert code == 0
+    assert "pair_f1 100.0 (chance 0.0) [xtreme: layer 1" in err

@@ -1,0 +1,84 @@
+"""The command that mines translation pairs out of two files."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xeval.cli.app import EVALUATE, app
+from xeval.cli.messages import say
+from xeval.cli.options import (
+    Budget,
+    Centring,
+    Device,
+    Dtype,
+    Layer,
+    Margin,
+    Matching,
+    MaxLength,
+    Neighbourhood,
+    Pooling,
+    RecipeName,
+    Similarity,
+    given,
+)
+from xeval.errors import UsageError
+
+
+@app.command(rich_help_panel=EVALUATE)
+def mine(
+    source: Annotated[Path, typer.Argument(help="Text, one sentence a line; or .npy, one embedding a row.")],
+    target: Annotated[Path, typer.Argument(help="The same in the other language.")],
+    checkpoint: Annotated[Path | None, typer.Option(help="Encoder of text; embeddings need none.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="TSV file to write; empty: standard output.")
+    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="Only pairs that score above it.")] = None,
+    recipe: RecipeName = "",
+    layer: Layer = None,
+    pooling: Pooling = "",
+    centring: Centring = "",
+    similarity: Similarity = "",
+    margin: Margin = "",
+    k: Neighbourhood = None,
+    matching: Matching = "",
+    max_length: MaxLength = None,
+    device: Device = "",
+    dtype: Dtype = "",
+    token_budget: Budget = 0,
+) -> None:
+    """Mine translation pairs out of two files: lines of score, source and target, best first.
+
+    Repeated sentences are mined once and empty lines left out. Of embeddings, source and target are row numbers
+    from 0.
+
+    Example: `xeval mine news.de news.en --checkpoint base/e5-small -o pairs.tsv --threshold 1.05`
+    """
+    from xeval.display import Steps
+    from xeval.runner import RunOptions
+    from xeval.tasks.mined_files import mine_files, write_text
+
+    if out is not None and not out.parent.is_dir():
+        raise UsageError(f"--out {out}: the folder {out.parent} does not exist.")
+    changes = given(
+        recipe=recipe,
+        layer=layer,
+        pooling=pooling,
+        centring=centring,
+        similarity=similarity,
+        margin=margin,
+        k=k,
+        matching=matching,
+        max_length=max_length,
+    )
+    where, precision = RunOptions(device=device, dtype=dtype).resolve()
+    with Steps("mine", 1.0) as steps:
+        mined = mine_files(source, target, checkpoint, changes, where, precision, token_budget, steps)
+        kept = [line for score, line in mined.lines() if threshold is None or score > threshold]
+    if out is None:
+        sys.stdout.write("".join(kept))
+    else:
+        write_text(out, "".join(kept))
+    blank = f"; empty lines left out: {mined.blank:,}" if mined.blank else ""
+    say(f"{len(kept):,} pairs [{mined.recipe}]{blank}")

@@ -1,0 +1,184 @@
+"""Translation pairs out of two files, of sentences or of embeddings."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xeval.checkpoints import Checkpoint
+from xeval.display import Steps
+from xeval.errors import DataError, UsageError
+from xeval.retrieval import Pairs, distinct
+from xeval.sources.text import numbered_lines
+from xeval.tasks.embedding import describe_recipe
+from xeval.tasks.mining import MINING, mine_as
+
+if TYPE_CHECKING:
+    from xeval.encoder.batches import Sequences
+    from xeval.tasks.base import Settings
+
+SEARCH_SHARE = 0.1  # of the progress, where sentences have to be embedded first
+
+
+@dataclass(frozen=True)
+class Mined:
+    """Pairs, best first; the distinct sentences they are rows of (None of embeddings); how they were mined."""
+
+    pairs: Pairs
+    source: Sequence[str] | None
+    target: Sequence[str] | None
+    recipe: str
+    blank: int
+
+    def lines(self) -> Iterator[tuple[float, str]]:
+        """Score, and the line of score, source and target split by tabs."""
+        for score, source, target in self.pairs.tolist():
+            one = source if self.source is None else self.source[source]
+            other = target if self.target is None else self.target[target]
+            yield score, f"{score:.6f}\t{one}\t{other}\n"
+
+
+def mine_files(
+    source: Path,
+    target: Path,
+    checkpoint: Path | None,
+    changes: Mapping[str, int | str],
+    device: str,
+    dtype: str,
+    token_budget: int,
+    steps: Steps,
+) -> Mined:
+    """Mine two files: ``.npy`` holds embeddings, anything else text with one sentence a line.
+
+    Args:
+        checkpoint: embeds text; may be None when both files hold embeddings.
+        changes: to the default recipe, as for a mining task.
+        steps: of a total of 1.
+
+    Raises:
+        UsageError: a file does not exist, or text comes without a checkpoint.
+        DataError: a file is empty or damaged, or the widths of the sides differ.
+    """
+    files = (source, target)
+    for path in files:
+        if not path.is_file():
+            raise UsageError(f"{path}: no such file.")
+    texts, blank = zip(
+        *(([], 0) if path.suffix == ".npy" else _sentences(path) for path in files), strict=True
+    )
+    words = [path for path in files if path.suffix != ".npy"]
+    if words and checkpoint is None:
+        raise UsageError(
+            f"{words[0]}: text needs an encoder; name one with --checkpoint, or give .npy embeddings."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        settings = MINING.from_recipe(changes)
+        sides: list[NDArray[Any]] = []
+        if words and checkpoint is not None:
+            embed = _Embedder(checkpoint, changes, device, dtype, token_budget, steps, sum(map(len, texts)))
+            settings = embed.settings
+        for number, path in enumerate(files):
+            if path.suffix == ".npy":
+                sides.append(_read_embeddings(path))
+            else:
+                steps.now(f"embedding {path.name}")
+                sides.append(embed(texts[number], Path(folder) / f"{number}.npy"))
+        if sides[0].shape[1] != sides[1].shape[1]:
+            raise DataError(
+                f"{source} has {sides[0].shape[1]} numbers a row, {target} {sides[1].shape[1]}; embed both sides with "
+                "the same encoder."
+            )
+        done, weight = 0.0, SEARCH_SHARE if words else 1.0
+
+        def progress(share: float, left: float) -> None:
+            del left  # the steps judge it from the whole
+            nonlocal done
+            steps.advance((share - done) * weight)
+            done = share
+
+        steps.now("searching")
+        pairs = mine_as(settings, sides[0], sides[1], device=device, progress=progress)
+    return Mined(pairs, texts[0] or None, texts[1] or None, describe_recipe(settings), sum(blank))
+
+
+class _Embedder:
+    """A checkpoint that turns texts into a file of embeddings."""
+
+    def __init__(
+        self,
+        path: Path,
+        changes: Mapping[str, int | str],
+        device: str,
+        dtype: str,
+        token_budget: int,
+        steps: Steps,
+        sentences: int,
+    ) -> None:
+        import torch
+
+        from xeval.encoder.loop import Loop
+        from xeval.encoder.pooling import cut_at_layer
+        from xeval.encoder.tokens import TextEncoder
+
+        self.name = path.name
+        checkpoint = Checkpoint(path, path.name)
+        checkpoint.check()
+        self.settings: Settings = MINING.resolve(changes, checkpoint)
+        self.encoder = TextEncoder(checkpoint.load_tokenizer())
+        model = checkpoint.load(MINING.auto_class, getattr(torch, dtype))
+        self.model = cut_at_layer(model, int(self.settings["layer"])).to(device)
+        each = (1 - SEARCH_SHARE) / sentences
+        self.loop = Loop(
+            torch.device(device),
+            self.encoder.pad_id,
+            token_budget,
+            progress=lambda items: steps.advance(items * each),
+        )
+
+    def __call__(self, texts: Sequence[str], path: Path) -> NDArray[np.float32]:
+        from xeval.encoder.pooling import embed_to_file, require_room
+
+        def sequences(block: Sequence[str]) -> "Sequences":
+            made = MINING.sequences(block, self.encoder, self.settings)
+            require_room(self.model, made, self.name)
+            return made
+
+        return embed_to_file(
+            texts, path, int(self.model.config.hidden_size), sequences, self.loop, self.model
+        )
+
+
+def _sentences(path: Path) -> tuple[list[str], int]:
+    """The distinct sentences of a text file, and how many of its lines are empty."""
+    lines = [line.strip().replace("\t", " ") for _, line in numbered_lines(path)]
+    texts = [line for line in lines if line]
+    if not texts:
+        raise DataError(f"{path}: holds no sentence; give one a line.")
+    return [texts[row] for row in distinct(texts).first], len(lines) - len(texts)
+
+
+def _read_embeddings(path: Path) -> NDArray[Any]:
+    try:
+        rows: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read as an array of NumPy ({error}).") from None
+    if rows.ndim != 2 or not rows.size or rows.dtype.kind != "f":
+        raise DataError(
+            f"{path}: holds {rows.dtype} of shape {rows.shape}; floating-point numbers [sentences, width] are needed."
+        )
+    return rows
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in one step; raises DataError when it cannot be written."""
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DataError(f"{path}: cannot be written ({error.strerror}); choose another --out.") from error
