@@ -1,14 +1,17 @@
 """One entry point: tidy scores in, everything that a report prints out."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from analysis import estimands as forms
-from analysis.estimands import Contrast, ContrastForm, contrast, single_conditions
+from analysis.estimands import Contrast, ContrastForm, contrast, match, single_conditions
+from analysis.multiplicity import Families, families
+from analysis.robustness import Robustness, draw, robustness
+from analysis.same_source import same_source
 from analysis.scores import (
     BASELINE,
     CLASSIFICATION,
@@ -59,6 +62,8 @@ class Analysis:
         cells: g(k,t,l), English included; ``tasks``: G(k,t); ``groups``: G(k,T). Condition ``mean`` is the average.
         contrasts: by name: ``C``, and, where the groups allow, ``C_QA``, ``C − C_QA``, ``C_CLS`` and the
             format x hops grid.
+        families: all tests in their order, and in how many languages a gain is shown.
+        robustness: what stands beside the verdict: bootstrap, variants, controls.
         notes: what a reader must know about the data: plain sentences.
     """
 
@@ -73,6 +78,8 @@ class Analysis:
     groups: tuple[Gain, ...]
     contrasts: Mapping[str, Contrast]
     verdict: Verdict
+    families: Families
+    robustness: Robustness
     notes: tuple[str, ...]
 
     def group(self, name: str) -> tuple[Target, ...]:
@@ -91,6 +98,8 @@ class Analysis:
                 "averaged_conditions": list(self.averaged),
                 "targets": [asdict(target) for target in self.targets.values()],
                 "contrasts": {name: _contrast_dict(one) for name, one in self.contrasts.items()},
+                "families": self.families.to_dict(),
+                **self.robustness.to_dict(),
                 "group_gains": [_gain_dict(gain, "group") for gain in self.groups],
                 "task_gains": [_gain_dict(gain, "target") for gain in self.tasks],
                 "cell_gains": [_gain_dict(gain, "target") for gain in self.cells],
@@ -128,18 +137,24 @@ def analyse(
         raise UsageError(
             "an equivalence margin is not positive; give half-widths such as 1.0 points and 0.05 log-odds."
         )
-    study = build(
-        check(frame, incomplete=incomplete),
-        source=source,
-        method=Method(confidence, clip=clip, paired=paired),
-    )
+    checked = check(frame, incomplete=incomplete)
+    study = build(checked, source=source, method=Method(confidence, clip=clip, paired=paired))
     if not study.conditions:
         raise DataError(
             f"only the baseline ({BASELINE!r}) has scores; evaluate at least one intermediate condition."
         )
     contrasts = _contrasts(study)
     margins = {"points": margin_points, "logit": margin_logit}
-    return Analysis(
+    notes = _notes(study, contrasts)
+    key = contrasts.get(forms.KEY.name)
+    drawn = draw(study) if key else None
+    if isinstance(drawn, str):
+        notes.append(
+            f"No bootstrap of C, and its conditions are adjusted by Holm's method, not jointly: {drawn}"
+        )
+        drawn = None
+    beside, missing = robustness(checked, study, key, drawn)
+    found = Analysis(
         targets=study.targets,
         source=source,
         conditions=study.conditions,
@@ -151,8 +166,11 @@ def analyse(
         groups=_groups(study),
         contrasts=contrasts,
         verdict=_verdict(study, contrasts, margins),
-        notes=_notes(study, contrasts),
+        families=Families(1.0 - confidence, (), ()),
+        robustness=beside,
+        notes=(*notes, *missing),
     )
+    return replace(found, families=families(found, drawn.conditions if drawn else None))
 
 
 def _contrasts(study: Study) -> dict[str, Contrast]:
@@ -218,7 +236,12 @@ def _verdict(study: Study, contrasts: Mapping[str, Contrast], margins: Mapping[s
         return no_contrast(_why_no_contrast(study), margins)
     used = [study.targets[name] for name in key.targets]
     baseline = [len(target.seeds[BASELINE]) for target in used]
-    condition = [len(target.seeds[name]) for target in used for name in key.conditions]
+    condition = [
+        len(target.seeds[name])
+        for target in used
+        for name in key.conditions
+        if (name, target.name) not in key.dropped
+    ]
     setting = Setting(
         benchmarks=len(used),
         languages=len(key.languages),
@@ -245,14 +268,34 @@ def _why_no_contrast(study: Study) -> str:
             "so the gains below stand alone and nothing is said about multi-hop targets against "
             "classification."
         )
+    groups = tuple(forms.KEY.signs)
+    conditions = study.conditions_of(name for group in groups for name in study.in_group(group))
+    if match(study, single_conditions(conditions), groups, keep_same_source=True):
+        return (
+            f"Of {_pairs(study, conditions)} the condition holds (nearly) the target's own English training data, so "
+            "their gain is no transfer from another task, and without them no multi-hop QA target is left to compare "
+            "with a classification target; the gains below stand alone."
+        )
     return (
         "No multi-hop QA target shares a transfer language and a condition with a classification target, so "
         "the two cannot be compared; the gains below stand alone."
     )
 
 
-def _notes(study: Study, contrasts: Mapping[str, Contrast]) -> tuple[str, ...]:
-    notes = []
+def _pairs(study: Study, conditions: Sequence[str]) -> str:
+    """The pairs of one source that C leaves out: ``mnli on xnli``."""
+    groups = tuple(forms.KEY.signs)
+    return ", ".join(
+        f"{condition} on {name}"
+        for condition in conditions
+        for group in groups
+        for name in study.in_group(group)
+        if same_source(condition, name)
+    )
+
+
+def _notes(study: Study, contrasts: Mapping[str, Contrast]) -> list[str]:
+    notes: list[str] = []
     for target in study.targets.values():
         single = [
             name for name, seeds in target.seeds.items() if len(seeds) == 1 and name not in target.given
@@ -279,18 +322,29 @@ def _notes(study: Study, contrasts: Mapping[str, Contrast]) -> tuple[str, ...]:
     if key and key.unmatched:
         pairs = "; ".join(" and ".join(pair) for pair in key.unmatched)
         notes.append(f"No shared language, so left out of C: {pairs}.")
+    if key and key.dropped:
+        pairs = "; ".join(
+            f"{condition} on {name} ({same_source(condition, name)})" for condition, name in key.dropped
+        )
+        notes.append(f"Left out of C, as the gain is no transfer from another task: {pairs}.")
+        members = [name for group in key.form.signs for name in study.in_group(group)]
+        singles = single_conditions(study.conditions_of(members))
+        if lost := [name for name in singles if name not in key.conditions]:
+            notes.append(
+                f"No target of one group is left for {', '.join(lost)}; C is over {', '.join(key.conditions)}."
+            )
     rest = contrasts.get(forms.REST.name)
     if key and bridge and rest:
         total = bridge.mean.points.value + rest.mean.points.value
         if abs(total - key.mean.points.value) > 1e-9:
             notes.append(
-                "C_QA and C − C_QA use, for each combination of targets, the languages that single-hop QA "
-                f"shares too, so they add up to {total:+.2f} points instead of C = "
+                "C_QA and C − C_QA use, for each condition and combination of targets, what they share with "
+                f"single-hop QA too, so they add up to {total:+.2f} points instead of C = "
                 f"{key.mean.points.value:+.2f}."
             )
     if study.in_group(MULTI_HOP_CLASSIFICATION) and study.in_group(SINGLE_HOP_QA):
         notes.append("Hop count and answer format are crossed in these targets; see the format x hops table.")
-    return tuple(notes)
+    return notes
 
 
 def _gain_dict(gain: Gain, subject: str) -> dict[str, Any]:
@@ -314,6 +368,7 @@ def _contrast_dict(one: Contrast) -> dict[str, Any]:
         "targets": list(one.targets),
         "languages": list(one.languages),
         "unmatched": [list(pair) for pair in one.unmatched],
+        "dropped": [list(pair) for pair in one.dropped],
         "retention": dict(one.retention),
     }
 

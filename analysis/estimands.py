@@ -5,7 +5,9 @@
 - group gain ``G(k,T)``: unweighted mean of ``G(k,t)`` over the tasks of group T; ``G(T)``: its mean over the single
   intermediate tasks (mixtures of intermediate tasks, written with ``+``, are reported apart);
 - contrasts of group gains, task by task on the languages that the compared tasks share. The key contrast is
-  ``C = G(multi-hop QA) - G(classification)``.
+  ``C = G(multi-hop QA) - G(classification)``. For each condition it leaves out the tasks, of any group, whose own
+  English training data the condition holds (see :mod:`analysis.same_source`): their gain is no transfer from another
+  task.
 """
 
 from collections import defaultdict
@@ -16,6 +18,7 @@ from itertools import product
 import numpy as np
 from scipy.special import stdtrit
 
+from analysis.same_source import same_source
 from analysis.scores import (
     BASELINE,
     CLASSIFICATION,
@@ -116,11 +119,12 @@ class Matched:
 
     Attributes:
         gains: group -> weights of its gain; sums of these over groups are contrasts.
-        targets, languages: everything that enters.
+        conditions, targets, languages: everything that enters.
         unmatched: combinations of tasks without a shared language; they do not enter.
     """
 
     gains: Mapping[str, Weights]
+    conditions: tuple[str, ...]
     targets: tuple[str, ...]
     languages: tuple[str, ...]
     unmatched: tuple[tuple[str, ...], ...]
@@ -129,25 +133,57 @@ class Matched:
         return combine((factor, self.gains[group]) for group, factor in signs.items() if factor != 0.0)
 
 
-def match(study: Study, conditions: Sequence[str], groups: Sequence[str]) -> Matched | None:
-    """Gains of ``groups`` on common languages, or None where no combination of tasks shares a language."""
+def members(
+    study: Study, condition: str, groups: Sequence[str], *, keep_same_source: bool = False
+) -> dict[str, tuple[str, ...]]:
+    """The targets of each group that a condition is compared on: without those whose own training data it holds."""
+    return {
+        group: tuple(
+            name for name in study.in_group(group) if keep_same_source or not same_source(condition, name)
+        )
+        for group in groups
+    }
+
+
+def match(
+    study: Study, conditions: Sequence[str], groups: Sequence[str], *, keep_same_source: bool = False
+) -> Matched | None:
+    """Gains of ``groups`` on common languages, or None where no combination of tasks shares a language.
+
+    The mean over ``conditions``, each on its own :func:`members`; a condition with no combination left takes no part.
+    """
     parts: dict[str, list[Weights]] = {group: [] for group in groups}
+    used: list[str] = []
     languages: set[str] = set()
     targets: set[str] = set()
-    unmatched = []
-    for combination in product(*(study.in_group(group) for group in groups)):
-        common = sorted(set.intersection(*(set(study.transfer_languages(target)) for target in combination)))
-        if not common:
-            unmatched.append(combination)
-            continue
-        languages.update(common)
-        targets.update(combination)
-        for group, target in zip(groups, combination, strict=True):
-            parts[group].append(task_gain(conditions, target, common))
-    if not languages:
+    unmatched: dict[tuple[str, ...], None] = {}
+    for condition in conditions:
+        kept = members(study, condition, groups, keep_same_source=keep_same_source)
+        own: dict[str, list[Weights]] = {group: [] for group in groups}
+        for combination in product(*(kept[group] for group in groups)):
+            common = sorted(
+                set.intersection(*(set(study.transfer_languages(target)) for target in combination))
+            )
+            if not common:
+                unmatched[combination] = None
+                continue
+            languages.update(common)
+            targets.update(combination)
+            for group, target in zip(groups, combination, strict=True):
+                own[group].append(task_gain((condition,), target, common))
+        if own[groups[0]]:
+            used.append(condition)
+            for group in groups:
+                parts[group].append(mean(own[group]))
+    if not used:
         return None
-    gains = {group: mean(listed) for group, listed in parts.items()}
-    return Matched(gains, tuple(sorted(targets)), tuple(sorted(languages)), tuple(unmatched))
+    return Matched(
+        gains={group: mean(listed) for group, listed in parts.items()},
+        conditions=tuple(used),
+        targets=tuple(sorted(targets)),
+        languages=tuple(sorted(languages)),
+        unmatched=tuple(unmatched),
+    )
 
 
 def retention(
@@ -176,7 +212,8 @@ class Contrast:
     """A contrast between group gains: mean over the single intermediate tasks, and for every condition.
 
     ``parts`` holds each group's gain on the same matched languages, so that the contrast is exactly their
-    signed sum.
+    signed sum. ``conditions`` are those that the mean is over; ``dropped`` are the (condition, target) pairs of one
+    source, of every condition, which take no part.
     """
 
     form: ContrastForm
@@ -187,25 +224,24 @@ class Contrast:
     targets: tuple[str, ...]
     languages: tuple[str, ...]
     unmatched: tuple[tuple[str, ...], ...]
+    dropped: tuple[tuple[str, str], ...]
     retention: Mapping[str, tuple[float, float, float] | None]
 
 
 def contrast(study: Study, form: ContrastForm) -> Contrast | None:
-    """The contrast, or None where a group, a common condition or a common language is missing."""
+    """The contrast, or None where a group, a common condition or a common language is missing.
+
+    A condition that holds the own training data of all targets of a group takes no part; None where none is left.
+    """
     groups = tuple(form.signs)
-    members = [study.in_group(group) for group in groups]
-    if not all(members):
+    listed = [study.in_group(group) for group in groups]
+    if not all(listed):
         return None
-    conditions = study.conditions_of(target for listed in members for target in listed)
-    averaged = single_conditions(conditions)
-    matched = match(study, averaged, groups) if conditions else None
+    conditions = study.conditions_of(target for part in listed for target in part)
+    matched = match(study, single_conditions(conditions), groups) if conditions else None
     if matched is None:
         return None
-    by_condition = {}
-    for condition in conditions:
-        alone = match(study, (condition,), groups)
-        assert alone is not None  # same targets and languages as the mean
-        by_condition[condition] = study.both(alone.contrast(form.signs))
+    alone = {condition: match(study, (condition,), groups) for condition in conditions}
     kept: dict[str, tuple[float, float, float] | None] = {}
     if form is KEY:
         top, bottom = matched.gains[MULTI_HOP_QA], matched.gains[CLASSIFICATION]
@@ -213,11 +249,20 @@ def contrast(study: Study, form: ContrastForm) -> Contrast | None:
     return Contrast(
         form=form,
         mean=study.both(matched.contrast(form.signs)),
-        by_condition=by_condition,
+        by_condition={
+            condition: study.both(one.contrast(form.signs)) for condition, one in alone.items() if one
+        },
         parts={group: study.both(gain) for group, gain in matched.gains.items()},
-        conditions=averaged,
+        conditions=matched.conditions,
         targets=matched.targets,
         languages=matched.languages,
         unmatched=matched.unmatched,
+        dropped=tuple(
+            (condition, name)
+            for condition in conditions
+            for part in listed
+            for name in part
+            if same_source(condition, name)
+        ),
         retention=kept,
     )

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy.special import chdtrc, ndtri
+from scipy.special import chdtrc, ndtr, ndtri
 
 from analysis.estimands import KEY, REST, SAME_FORMAT, contrast, match
 from analysis.flips import max_t
@@ -69,15 +69,40 @@ def adjust_jointly(p_values: Sequence[float] | Floats, signs: Floats, replicates
         UsageError: a p-value is not between 0 and 1, or the replicates do not fit.
     """
     p = _checked(p_values)
-    if replicates.ndim != 2 or replicates.shape[1] != p.size or replicates.shape[0] < 2:
-        raise UsageError(
-            f"replicates have the shape {replicates.shape}; give at least 2 rows of {p.size} estimates."
-        )
-    B = replicates.shape[0]
-    ranks = replicates.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
-    null = ndtri((ranks + 0.5) / B)
+    null = _normal_scores(replicates, p.size)
     observed = np.sign(signs) * -ndtri(np.maximum(p, np.finfo(float).tiny) / 2.0)
     return np.maximum(p, max_t(observed, null).step_down)
+
+
+def simultaneous(
+    estimates: Sequence[Estimate], replicates: Floats | None = None
+) -> tuple[tuple[float, float], ...]:
+    """Intervals that together hold all true values with the estimates' confidence.
+
+    Each keeps its own t distribution; how far they must reach comes from the largest of the replicates' normal scores
+    (max-T, Westfall & Young 1993, as in :func:`adjust_jointly`), or, without replicates, from Bonferroni's bound.
+
+    Args:
+        replicates: (B, m) joint bootstrap replicates of the estimates.
+    """
+    confidence = estimates[0].confidence
+    m = len(estimates)
+    if m == 1 or replicates is None:
+        return tuple(one.interval(1.0 - (1.0 - confidence) / m) for one in estimates)
+    reach = max_t(np.zeros(m), _normal_scores(replicates, m), confidence).high
+    wider = np.maximum(1.0 - 2.0 * ndtr(-reach), confidence)
+    return tuple(one.interval(float(own)) for one, own in zip(estimates, wider, strict=True))
+
+
+def _normal_scores(replicates: Floats, size: int) -> Floats:
+    """The replicates' ranks, column by column, as quantiles of the normal distribution."""
+    if replicates.ndim != 2 or replicates.shape[1] != size or replicates.shape[0] < 2:
+        raise UsageError(
+            f"replicates have the shape {replicates.shape}; give at least 2 rows of {size} estimates."
+        )
+    ranks = replicates.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
+    scores: Floats = ndtri((ranks + 0.5) / len(replicates))
+    return scores
 
 
 def partial_conjunction(p_values: Sequence[float] | Floats, *, independent: bool = False) -> Floats:

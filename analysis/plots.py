@@ -245,11 +245,75 @@ def heat_map(analysis: Analysis, condition: str) -> Figure:
     return _drawn(figure, f"gains-{_file_name(condition)}", text)
 
 
+@_styled
+def specifications(analysis: Analysis) -> Figure | None:
+    """C in points under every combination of choices, from the lowest to the highest, and the choices below."""
+    curve = analysis.robustness.specifications
+    if curve is None:
+        return None
+    shown = curve.on("points")
+    levels = [
+        (choice, level)
+        for choice in curve.varied
+        if choice != "scale"
+        for level in dict.fromkeys(sorted(one.choices[choice] for one in shown))
+    ]
+    width, top, bottom, left = 10.2, 2.3, 0.1, 2.25
+    height = top + 0.25 + 0.2 * len(levels) + bottom
+    figure, axes = _figure(width, height)
+    axes.set_position((left / width, 1 - top / height, 1 - (left + 0.1) / width, (top - 0.1) / height))
+    axes.axhline(0, color=MUTED, linewidth=0.9, zorder=1)
+    thick = min(3.5, 320.0 / len(shown))
+    for place, one in enumerate(shown):
+        colour = (
+            MUTED
+            if not one.significant
+            else COLOURS[MULTI_HOP_QA if one.estimate.value < 0 else CLASSIFICATION]
+        )
+        low, high = one.estimate.interval() if one.estimate.seeds_estimable else one.estimate.items_interval()
+        axes.plot(
+            [place, place], [low, high], color=colour, linewidth=thick, alpha=0.45, solid_capstyle="butt"
+        )
+        axes.plot([place], [one.estimate.value], marker="D" if one.primary else "o", linestyle="none",
+                  markersize=7.0 if one.primary else min(4.0, thick + 1.5), color=INK if one.primary else colour,
+                  zorder=3 if one.primary else 2)  # fmt: skip
+    axes.set_xticks([])
+    axes.set_ylabel("C in points", color=MUTED)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "left")
+        spine.set_color(LINE)
+    axes.tick_params(axis="y", color=LINE, labelcolor=MUTED, length=3)
+    axes.yaxis.set_major_formatter(
+        lambda value, _: number(value, 10).rstrip("0").rstrip(".").lstrip("+") or "0"
+    )
+    axes.locator_params(axis="y", nbins=6)
+    dots = figure.add_axes(
+        (left / width, bottom / height, 1 - (left + 0.1) / width, 0.2 * len(levels) / height)
+    )
+    dots.set_facecolor("none")
+    dots.set_xlim(axes.get_xlim())
+    dots.set_ylim(len(levels) - 0.5, -0.5)
+    for line, (choice, level) in enumerate(levels):
+        if line and levels[line - 1][0] != choice:
+            dots.axhline(line - 0.5, color=LINE, linewidth=0.6)
+        places = [place for place, one in enumerate(shown) if one.choices[choice] == level]
+        dots.plot(places, [line] * len(places), marker="s", linestyle="none", color=MUTED,
+                  markersize=min(3.6, thick + 0.6))  # fmt: skip
+    dots.set_xticks([])
+    dots.set_yticks(range(len(levels)), [_short(f"{choice}: {level}", 34) for choice, level in levels])
+    dots.tick_params(axis="y", length=0, labelcolor=INK, labelsize=8)
+    for spine in dots.spines.values():
+        spine.set_visible(False)
+    text = f"C in points under {len(shown)} combinations of choices; a table of them follows."
+    return _drawn(figure, "specifications", text)
+
+
 def figures(analysis: Analysis) -> list[Figure]:
     """All figures of the report, in its order."""
     strips = [strip for scale in SCALES if (strip := verdict_strip(analysis, scale)) is not None]
     maps = [heat_map(analysis, condition) for condition in analysis.conditions]
-    return [*strips, forest(analysis), forest(analysis, narrow=True), *maps]
+    curve = specifications(analysis)
+    return [*strips, forest(analysis), forest(analysis, narrow=True), *maps, *([curve] if curve else [])]
 
 
 def _forest_rows(analysis: Analysis) -> list[_Row]:

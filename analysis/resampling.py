@@ -148,7 +148,13 @@ def bootstrap(
     seeds: Seeds = "multi",
 ) -> dict[str, Bootstrapped]:
     """Percentile and t intervals of all estimands, from one set of replicates (see :func:`replicates`)."""
-    drawn = replicates(study, estimands, count, seed, scale, seeds)
+    return intervals(study, estimands, replicates(study, estimands, count, seed, scale, seeds), scale, seeds)
+
+
+def intervals(
+    study: Study, estimands: Mapping[str, Weights], drawn: Floats, scale: Scale, seeds: Seeds = "multi"
+) -> dict[str, Bootstrapped]:
+    """As :func:`bootstrap`, from (count, estimands) replicates that are drawn already."""
     tail = (1.0 - study.method.confidence) / 2.0
     result = {}
     for name, values in zip(estimands, drawn.T, strict=True):
@@ -164,7 +170,7 @@ def bootstrap(
             t_low=closed.value - half,
             t_high=closed.value + half,
             p_value=percentile_p(values),
-            count=count,
+            count=len(drawn),
             seeds=seeds,
             seeds_estimable=closed.seeds_estimable,
         )

@@ -2,6 +2,9 @@
 
 Such a pair trains twice on the same data, so its gain says little about transfer from another task. The rule looks
 at data only and is the same for all groups of targets.
+
+``xhops-lookup`` is not of one source with the ``xhops-question`` targets: it is made of another family of worlds with
+other relations, so that neither facts nor questions of the targets are in it.
 """
 
 from collections.abc import Mapping
@@ -23,6 +26,7 @@ OWN: Mapping[str, str] = {
         for form in ("claim", "question", "choice")
         for hops in (1, 2, 3)
     },
+    **{f"xhops-small-question-{hops}": "xhops-small-question" for hops in (1, 2)},
     **{f"babi-{number}": "babi-en" for number in (1, 2, 3)},
     "babi-4": "babi-4-en",
     **{
@@ -47,7 +51,11 @@ NEARLY: Mapping[str, Mapping[str, str]] = {
     "udpos-words-en": {"udpos-en": "the same sentences with other word boundaries"},
     "xhops-question": {
         "xhops-question-1hop": "its one-hop half",
-        "xhops-lookup": "the same generator and question form at one hop",
+        "xhops-small-question": "the same worlds, smaller",
+    },
+    "xhops-small-question": {
+        "xhops-question-1hop": "the one-hop half of the same worlds, larger",
+        "xhops-question": "the same worlds, larger",
     },
     "babi-en": {"babi-4-en": "the same simulated world"},
     "babi-4-en": {"babi-en": "the same simulated world"},

@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from analysis.estimands import KEY, combine, group_gain, match, mean, single_conditions
-from analysis.same_source import same_source
+from analysis.estimands import KEY, combine, match, mean, members, single_conditions, task_gain
 from analysis.scores import BASELINE, ROUNDING
 from analysis.study import Both, Cell, Study, build
 from analysis.variance import SCALES, Estimate, Scale
@@ -41,32 +40,34 @@ def restrict(
 
 
 def contrast_weights(
-    study: Study, *, common_languages: bool = True, drop_same_source: bool = False
+    study: Study, *, common_languages: bool = True, keep_same_source: bool = False
 ) -> dict[Cell, float] | None:
     """C averaged over the single intermediate tasks, as weights; None where it does not exist.
 
     Args:
         common_languages: each pair of targets on the languages that both have; otherwise each target on all its own.
-        drop_same_source: for every condition leave out the targets of either group whose own English data it holds
-            (see :mod:`analysis.same_source`); conditions that lose a whole group take no part.
+        keep_same_source: also targets whose own English training data the condition holds.
     """
-    members = [study.in_group(group) for group in GROUPS]
-    if not all(members):
+    listed = [study.in_group(group) for group in GROUPS]
+    if not all(listed):
         return None
+    conditions = single_conditions(study.conditions_of(name for part in listed for name in part))
+    if common_languages:
+        matched = match(study, conditions, GROUPS, keep_same_source=keep_same_source)
+        return matched.contrast(KEY.signs) if matched else None
     parts = []
-    for condition in single_conditions(study.conditions_of(name for listed in members for name in listed)):
-        used = study
-        if drop_same_source:
-            own = [name for listed in members for name in listed if same_source(condition, name)]
-            used = restrict(study, targets=own) if own else study
-        if common_languages:
-            matched = match(used, (condition,), GROUPS)
-            if matched is not None:
-                parts.append(matched.contrast(KEY.signs))
-        elif all(used.in_group(group) for group in GROUPS):
-            gains = ((sign, group_gain(used, (condition,), group)) for group, sign in KEY.signs.items())
-            parts.append(combine(gains))
+    for condition in conditions:
+        kept = members(study, condition, GROUPS, keep_same_source=keep_same_source)
+        if all(kept.values()):
+            parts.append(
+                combine((sign, _gain(study, condition, kept[group])) for group, sign in KEY.signs.items())
+            )
     return mean(parts) if parts else None
+
+
+def _gain(study: Study, condition: str, targets: Sequence[str]) -> dict[Cell, float]:
+    """Mean gain of targets, each over all its transfer languages."""
+    return mean([task_gain((condition,), target, study.transfer_languages(target)) for target in targets])
 
 
 # --- leave one out -----------------------------------------------------------------------------------------
@@ -175,7 +176,7 @@ def specification_curve(frame: pd.DataFrame, study: Study) -> SpecificationCurve
     Args:
         frame: checked tidy scores; ``study`` is built from them.
     """
-    if contrast_weights(study) is None:
+    if contrast_weights(study, keep_same_source=True) is None:
         return SpecificationCurve(())
     found: list[Specification] = []
     for number, (runs, metric, variant) in enumerate(_variants(frame, study)):
@@ -189,7 +190,7 @@ def specification_curve(frame: pd.DataFrame, study: Study) -> SpecificationCurve
             for targets, subset in subsets:
                 for choices, weights in _rules(subset):
                     both = used.both(weights)
-                    first = choices == {"languages": "common", "same source": "kept"}
+                    first = choices == {"languages": "common", "same source": "dropped"}
                     found += [
                         Specification(
                             {"scale": scale, **choices, **shared, "targets": targets},
@@ -206,9 +207,9 @@ def _rules(study: Study) -> Iterator[tuple[dict[str, str], dict[Cell, float]]]:
     """Language and same-source rules with their weights; each distinct estimand once."""
     seen: list[dict[Cell, float]] = []
     for languages in ("common", "all"):
-        for rule in ("kept", "dropped"):
+        for rule in ("dropped", "kept"):
             weights = contrast_weights(
-                study, common_languages=languages == "common", drop_same_source=rule == "dropped"
+                study, common_languages=languages == "common", keep_same_source=rule == "kept"
             )
             if weights is None or any(_equal(weights, known) for known in seen):
                 continue
@@ -246,7 +247,7 @@ def _variants(frame: pd.DataFrame, study: Study) -> Iterator[tuple[str, str, Stu
             if runs == "all" and metric == "main":
                 continue
             variant = build(kept, source=study.source, method=study.method)
-            if contrast_weights(variant) is not None:
+            if contrast_weights(variant, keep_same_source=True) is not None:
                 yield runs, metric, variant
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.analysis import Analysis
-from analysis.report import tables
+from analysis.report import robustness, tables
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -65,6 +65,15 @@ def write_report(
         "task_gains": tables.task_gains(analysis),
         "mean_scores": tables.mean_scores(analysis),
         "language_scores": tables.language_scores(analysis),
+        "bootstrap": robustness.bootstrap(analysis),
+        "bayes_factors": robustness.bayes_factors(analysis),
+        "by_condition": robustness.conditions(analysis),
+        "tests": robustness.tests(analysis),
+        "counts": robustness.counts(analysis),
+        "choices": robustness.choices(analysis),
+        "leave_one_out": robustness.leave_one_out(analysis),
+        "control": robustness.control(analysis),
+        "slope": robustness.slope(analysis),
     }
     environment = Environment(
         loader=PackageLoader("analysis.report", ""),

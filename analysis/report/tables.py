@@ -62,8 +62,9 @@ def summary(analysis: Analysis) -> Table:
     return Table(
         title="Table 1. Mean gains and contrasts",
         caption=(
-            f"{_conditions(analysis)}. Group gains are over all transfer languages of each target, "
-            "contrasts over the languages that the compared targets share. C_QA and C_CLS hold the answer "
+            f"{_conditions(analysis)}. Group gains are over all targets and all their transfer languages, "
+            "contrasts over the languages that the compared targets share, and without targets whose own English "
+            "training data the condition holds. C_QA and C_CLS hold the answer "
             "format fixed; C − C_QA mixes format, metric, chance level and training set. Seeds: share of "
             "the variance that comes from training seeds. Detectable: smallest true value found with 80 % "
             f"power (t formula; optimistic below 5 seeds). In margin: whether the {inner:g} % interval lies within "
@@ -72,8 +73,8 @@ def summary(analysis: Analysis) -> Table:
         columns=(
             "",
             "",
-            f"points [{_level(analysis)}]",
-            f"log-odds [{_level(analysis)}]",
+            f"points [{level(analysis)}]",
+            f"log-odds [{level(analysis)}]",
             "df",
             "seeds",
             "detectable",
@@ -95,7 +96,7 @@ def retention(analysis: Analysis) -> str | None:
     value, low, high = kept
     return (
         f"Retention G(multi-hop QA) / G(classification) in points: {number(value, 2).lstrip('+')} (Fieller "
-        f"{_level(analysis)} {number(low, 2).lstrip('+')} to {number(high, 2).lstrip('+')}); shown because "
+        f"{level(analysis)} {number(low, 2).lstrip('+')} to {number(high, 2).lstrip('+')}); shown because "
         "G(classification) is above 0 by its interval."
     )
 
@@ -156,8 +157,8 @@ def retrieval(analysis: Analysis) -> Table | None:
         columns=(
             "target",
             "condition",
-            f"points [{_level(analysis)}]",
-            f"log-odds [{_level(analysis)}]",
+            f"points [{level(analysis)}]",
+            f"log-odds [{level(analysis)}]",
             "df",
             "seeds",
         ),
@@ -196,9 +197,9 @@ def task_gains(analysis: Analysis) -> Table:
             "target",
             "group",
             "condition",
-            f"points [{_level(analysis)}]",
+            f"points [{level(analysis)}]",
             "items only",
-            f"log-odds [{_level(analysis)}]",
+            f"log-odds [{level(analysis)}]",
             "clusters",
         ),
         rows=tuple(rows),
@@ -318,7 +319,8 @@ def _conditions(analysis: Analysis) -> str:
     return f"Condition {names}" if count == 1 else f"Mean over {count} conditions ({names})"
 
 
-def _level(analysis: Analysis) -> str:
+def level(analysis: Analysis) -> str:
+    """``95 % CI``."""
     return f"{100 * analysis.method.confidence:g} % CI"
 
 

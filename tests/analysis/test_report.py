@@ -89,7 +89,7 @@ def test_files(written):
     names = {path.relative_to(out).as_posix() for path in files}
     assert names == {
         "report.html", "report.md", "results.json", "figures/verdict-points.svg", "figures/verdict-logit.svg",
-        "figures/forest.svg", "figures/forest-narrow.svg", "figures/gains-mnli.svg",
+        "figures/forest.svg", "figures/forest-narrow.svg", "figures/gains-mnli.svg", "figures/specifications.svg",
     }  # fmt: skip
     assert all(path.exists() for path in files)
 
@@ -192,3 +192,58 @@ def test_a_study_without_verdict_has_a_report(frame, tmp_path):
     Page(text)
     assert alone.verdict.sentences[0] in text
     assert "verdict-points" not in text
+
+
+@pytest.fixture(scope="module")
+def several():
+    """Two conditions, one pair of one source, enough baseline runs for the check of the baseline."""
+    gains = {"mnli": 3.0, "squad": 2.0}
+    tasks = [
+        synthetic.Task("xnli", "classification", 65, gains, ("en", "de", "sw")),
+        synthetic.Task("pawsx", "classification", 70, gains, ("en", "de")),
+        synthetic.Task("chains", "multi-hop QA", 55, gains, ("en", "de", "sw")),
+    ]
+    return analyse(synthetic.frame(tasks, np.random.default_rng(3), {"none": 4, "mnli": 3, "squad": 3}))
+
+
+def test_what_stands_beside_the_verdict_is_printed(several, tmp_path):
+    write_report(several, tmp_path, title="Several")
+    markdown = (tmp_path / "report.md").read_text()
+    page = " ".join(Page((tmp_path / "report.html").read_text()).text)
+    headings = [
+        "C by the Multi-Bootstrap", "C of each intermediate task", "Tests in their order", "In how many languages",
+        "Specification curve", "C without one part", "Baseline against itself", "Gain against baseline",
+    ]  # fmt: skip
+    for text in (markdown, page):
+        places = [text.index(heading) for heading in headings]
+        assert places == sorted(places)
+        for expected in (
+            "mnli on xnli",
+            "2,000 replicates",
+            "Bayes factors",
+            "max-T",
+            "split in two halves in 3 ways",
+        ):
+            assert expected in text
+    band = several.robustness.bands[0].points
+    assert f"[{band[0]:.2f}, {band[1]:.2f}]".replace("-", "−") in markdown
+    shown = several.robustness.specifications
+    assert f"{len(shown.on('points'))} on each scale" in markdown
+    assert "figures/specifications.svg" in markdown
+
+
+def test_parts_that_do_not_exist_leave_no_heading(frame, tmp_path):
+    write_report(analyse(frame[frame["group"] == "retrieval"]), tmp_path, title="Retrieval")
+    markdown = (tmp_path / "report.md").read_text()
+    for heading in (
+        "Multi-Bootstrap",
+        "Bayes factors",
+        "Specification curve",
+        "without one part",
+        "against itself",
+    ):
+        assert heading not in markdown.replace("check of the baseline against itself", "")
+    results = json.loads((tmp_path / "results.json").read_text())["analysis"]
+    assert results["bootstrap"] is results["bands"] is results["evidence"] is results["leave_one_out"] is None
+    assert results["specification_curve"] is results["baseline_control"] is None
+    assert any(note.startswith("No check of the baseline") for note in results["notes"])

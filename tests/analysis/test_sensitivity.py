@@ -70,7 +70,7 @@ def test_leaving_one_out_is_analysing_without_it(frame, study):
 
 def test_same_source_pairs_are_dropped_for_their_condition_only(frame, study):
     """MNLI is XNLI's training set, so C(mnli) compares with PAWS-X alone; SQuAD keeps both."""
-    weights = contrast_weights(study, drop_same_source=True)
+    weights = contrast_weights(study)
     level = {(c, t): sum(w for (a, b, _), w in weights.items() if (a, b) == (c, t)) for c, t, _ in weights}
     assert level["mnli", "pawsx"] == pytest.approx(-1 / 2)
     assert ("mnli", "xnli") not in level
@@ -79,7 +79,35 @@ def test_same_source_pairs_are_dropped_for_their_condition_only(frame, study):
     assert level["none", "chains"] == pytest.approx(-1.0)
     alone = build(check(frame[frame["target"] != "pawsx"]))
     without_squad = frame[(frame["target"] != "pawsx") & (frame["condition"] != "mnli")]
-    same(alone.both(contrast_weights(alone, drop_same_source=True)), contrast_of(without_squad))
+    same(alone.both(contrast_weights(alone)), contrast_of(without_squad))
+    everything = contrast_weights(study, keep_same_source=True)
+    assert everything["mnli", "xnli", "sw"] == everything["squad", "xnli", "sw"]
+
+
+def test_the_contrast_names_what_it_leaves_out(frame):
+    analysis = analyse(frame)
+    key = analysis.contrasts["C"]
+    assert key.dropped == (("mnli", "xnli"),)
+    assert key.conditions == ("mnli", "squad")
+    assert analysis.to_dict()["contrasts"]["C"]["dropped"] == [["mnli", "xnli"]]
+    assert any("mnli on xnli (the target's own English training set)" in note for note in analysis.notes)
+    alone = analyse(frame[frame["target"] != "pawsx"])
+    assert alone.contrasts["C"].conditions == ("squad",)
+    assert set(alone.contrasts["C"].by_condition) == {"squad"}
+    assert any(note.endswith("left for mnli; C is over squad.") for note in alone.notes)
+
+
+def test_only_pairs_of_one_source_give_no_verdict_but_a_specification_curve(frame):
+    alone = analyse(frame[(frame["target"] != "pawsx") & (frame["condition"] != "squad")])
+    assert alone.contrasts == {}
+    assert alone.verdict.outcome == "no contrast"
+    assert alone.verdict.sentences[0].startswith(
+        "Of mnli on xnli the condition holds (nearly) the target's own"
+    )
+    found = alone.robustness.specifications
+    assert {one.choices["same source"] for one in found.specifications} == {"kept"}
+    assert not any(one.primary for one in found.specifications)
+    assert alone.robustness.bootstrap is alone.robustness.bands is alone.robustness.evidence is None
 
 
 def test_every_task_and_set_of_the_same_source_table_is_declared():
@@ -99,8 +127,10 @@ def test_every_task_and_set_of_the_same_source_table_is_declared():
         ("squad-v2", "mlqa", True),
         ("squad", "tydiqa", False),
         ("hotpotqa-en", "hotpotqa-supporting", True),
-        ("xhops-lookup", "xhops-question-2", True),
-        ("xhops-lookup", "xhops-claim-2", False),
+        ("xhops-lookup", "xhops-question-2", False),
+        ("xhops-question-1hop", "xhops-question-3", True),
+        ("xhops-question", "xhops-question-2", True),
+        ("xhops-question", "xhops-claim-2", False),
         ("mnli", "a-task-of-ones-own", False),
     ],
 )
@@ -122,7 +152,7 @@ def test_specifications_are_whole_analyses(frame, checked, study):
         assert found.counts(scale)["all"] == 8 + 2 + 4
 
     def one(**choices):
-        default = {"scale": "points", "languages": "common", "same source": "kept", "seeds": "unpaired"}
+        default = {"scale": "points", "languages": "common", "same source": "dropped", "seeds": "unpaired"}
         wanted = default | {"runs": "all", "metric": "main", "targets": "all"} | choices
         (match,) = [one.estimate for one in found.specifications if dict(one.choices) == wanted]
         return match
@@ -132,7 +162,7 @@ def test_specifications_are_whole_analyses(frame, checked, study):
         contrast_of(frame[frame["target"] != "xnli"]).points.interval()
     )
     gains = {gain.subject: gain.both.points for gain in analyse(frame).groups if gain.condition == "mean"}
-    assert one(languages="all").value == pytest.approx(
+    assert one(**{"languages": "all", "same source": "kept"}).value == pytest.approx(
         gains["multi-hop QA"].value - gains["classification"].value
     )
 
@@ -152,7 +182,7 @@ def test_other_metrics_and_diverged_runs(frame):
         (one.choices["runs"], one.choices["metric"]): one.estimate
         for one in found.on("points")
         if [one.choices[name] for name in ("languages", "same source", "seeds", "targets")]
-        == ["common", "kept", "unpaired", "all"]
+        == ["common", "dropped", "unpaired", "all"]
     }
     label = "exact, accuracy"  # "loss" is no proportion, so XNLI keeps its accuracy
     assert set(chosen) == {
@@ -176,7 +206,7 @@ def test_seeds_that_one_target_lacks(frame):
     (one,) = [
         one.estimate
         for one in found.on("points")
-        if list(one.choices.values())[1:] == ["common", "kept", "unpaired", "seeds of every target", "main", "all"]
+        if list(one.choices.values())[1:] == ["common", "dropped", "unpaired", "seeds of every target", "main", "all"]
     ]  # fmt: skip
     balanced = frame[(frame["condition"] != "none") | (frame["seed"] < 3)]
     assert one.interval() == pytest.approx(contrast_of(balanced).points.interval())
@@ -214,8 +244,8 @@ def test_splits_are_all_or_so_many_different_ones(runs, splits):
         assert all(split[0] == 0 for split in found)
 
 
-def test_the_control_compares_halves_of_the_baseline(frame, study):
-    control = baseline_control(study)
+def test_the_control_compares_halves_of_the_baseline(frame):
+    control = baseline_control(build(check(frame[frame["condition"] != "mnli"])))
     assert (control.runs, control.splits, control.cells) == (4, 3, 8)
     base = frame[frame["condition"] == "none"]
     halves = pd.concat(

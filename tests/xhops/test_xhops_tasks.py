@@ -19,6 +19,7 @@ GROUPS = {
 
 def test_every_cell_of_the_grid_is_a_task_in_its_group() -> None:
     named = {f"xhops-{format}-{hops}" for format in FORMATS for hops in HOPS} | {"xhops-bitext"}
+    named |= {"xhops-small-question-1", "xhops-small-question-2"}
     assert {name for name in all_tasks() if name.startswith("xhops")} == named
     for format in FORMATS:
         cells = [task(f"xhops-{format}-{hops}") for hops in HOPS]
@@ -42,6 +43,14 @@ def test_the_sets_of_one_hop_are_of_one_hop() -> None:
     lookup, one_hop = (training_set(name).source for name in ("xhops-lookup", "xhops-question-1hop"))
     assert lookup == GeneratedSource("question", 1, 4000, family="dogs")
     assert one_hop == GeneratedSource("question", 1, 4000, family="work")
+
+
+def test_small_worlds_differ_in_their_depth_alone() -> None:
+    for hops in (1, 2):
+        small, whole = task(f"xhops-small-question-{hops}"), task(f"xhops-question-{hops}")
+        assert small.source == replace(whole.source, depth=2)  # type: ignore[type-var]
+        assert (small.group, small.metrics, small.languages) == (whole.group, whole.metrics, whole.languages)
+        assert small.training == "xhops-small-question"
 
 
 def test_a_source_has_the_shape_and_the_rows_of_the_generator() -> None:

@@ -95,6 +95,36 @@ QUESTION_1 = Task(
 QUESTION_2 = _at(QUESTION_1, 2, "multi-hop QA")
 QUESTION_3 = _at(QUESTION_1, 3, "multi-hop QA")
 
+# Worlds of two links: two thirds as long, at most two hops. For machines without a GPU.
+
+
+def _small(format: Format, hops: Literal[1, 2], size: int, family: str = "work") -> GeneratedSource:
+    return GeneratedSource(format, hops, size, family=family, depth=2)
+
+
+SMALL_QUESTION_TRAINING = replace(
+    QUESTION_TRAINING,
+    name="xhops-small-question",
+    source=JoinedSource((_small("question", 1, TRAINING_SIZE), _small("question", 2, TRAINING_SIZE))),
+)
+SMALL_LOOKUP_TRAINING = replace(
+    LOOKUP_TRAINING, name="xhops-small-lookup", source=_small("question", 1, TRAINING_SIZE, family="dogs")
+)
+SMALL_QUESTION_1 = replace(
+    QUESTION_1,
+    name="xhops-small-question-1",
+    source=_small("question", 1, SIZE),
+    training="xhops-small-question",
+    version=1,
+)
+SMALL_QUESTION_2 = replace(
+    QUESTION_2,
+    name="xhops-small-question-2",
+    source=_small("question", 2, SIZE),
+    training="xhops-small-question",
+    version=1,
+)
+
 CHOICE_TRAINING = TrainingSet(
     name="xhops-choice",
     kind=CHOICE,

@@ -1,0 +1,325 @@
+"""Tables and sentences on what stands beside the verdict; each is None where the analysis has no such part."""
+
+from statistics import median
+
+from analysis.analysis import Analysis
+from analysis.estimands import KEY
+from analysis.plots import interval, number
+from analysis.report.tables import Table, level
+from analysis.scores import BASELINE
+from analysis.study import Both
+from analysis.variance import SCALES, Scale
+
+SCALE_NAMES: dict[Scale, str] = {"points": "points", "logit": "log-odds"}
+DIGITS: dict[Scale, int] = {"points": 2, "logit": 3}
+
+
+def conditions(analysis: Analysis) -> Table | None:
+    """C of every single intermediate task with simultaneous bands."""
+    bands = analysis.robustness.bands
+    if bands is None or len(bands) < 2:
+        return None
+    (family,) = [one for one in analysis.families.families if one.name == "F2"]
+    tests = {one.name: one for one in family.hypotheses}
+    rows = []
+    for band in bands:
+        test = tests[f"C({band.condition})"]
+        rows.append(
+            (
+                band.condition,
+                interval(band.both, "points"),
+                *(_range(*band.on(scale), scale) for scale in SCALES),
+                _p(test.p),
+                _p(test.adjusted),
+                _answer(test.rejected, family.opened),
+            )
+        )
+    if analysis.robustness.joint:
+        how = (
+            f"max-T over {_replicates(analysis)} joint Multi-Bootstrap replicates, which know that all C(k) share the "
+            "baseline's runs; p adjusted by step-down minP from the same replicates"
+        )
+    else:
+        how = "Bonferroni's bound; p adjusted by Holm's method"
+    return Table(
+        title="C of each intermediate task",
+        caption=(
+            f"{KEY.formula}, for one intermediate task at a time. The bands hold for all {len(bands)} at once with "
+            f"{100 * analysis.method.confidence:g} % confidence ({how}). p: the larger of the two scales', over new "
+            f"seeds and new items. {_size(analysis)}"
+        ),
+        columns=(
+            "condition",
+            f"points [{level(analysis)} alone]",
+            "band, points",
+            "band, log-odds",
+            "p",
+            "adjusted p",
+            "shown",
+        ),
+        rows=tuple(rows),
+    )
+
+
+def tests(analysis: Analysis) -> Table | None:
+    """The families of tests in their order, without those of single cells."""
+    rows = []
+    for family in analysis.families.families:
+        if not family.name.startswith("F3"):
+            rows += [
+                (
+                    family.title if place == 0 else "",
+                    one.name,
+                    number(one.value, 2),
+                    _p(one.p),
+                    _p(one.adjusted),
+                    _answer(one.rejected, family.opened),
+                )
+                for place, one in enumerate(family.hypotheses)
+            ]
+    if not rows:
+        return None
+    return Table(
+        title="Tests in their order",
+        caption=(
+            f"Each family is tested at the level {analysis.families.alpha:g} and opens only if everything before it is "
+            "shown (serial gatekeeping): the chance of any false claim in these families stays below the level. p: "
+            "the larger of the two scales', two-sided; 1 where the signs differ or a trained condition has one run. "
+            "Adjusted within the family by Holm's method, C of each intermediate task "
+            f"{'jointly (minP)' if analysis.robustness.joint else 'too'}. Closed: not tested, its p-values describe "
+            "only."
+        ),
+        columns=("family", "difference from 0", "points", "p", "adjusted p", "shown"),
+        rows=tuple(rows),
+        labels=2,
+    )
+
+
+def counts(analysis: Analysis) -> Table | None:
+    """In how many languages a gain is shown, per target and condition."""
+    rows = tuple(
+        (one.target, one.condition, str(one.languages), str(one.higher), str(one.lower))
+        for one in sorted(analysis.families.counts, key=lambda one: (one.target, one.condition))
+    )
+    if not rows:
+        return None
+    return Table(
+        title="In how many languages",
+        caption=(
+            f"With {100 * analysis.method.confidence:g} % confidence the gain is above (below) 0 on both scales in at "
+            "least so many of the transfer languages: partial-conjunction counts by Bonferroni, as languages share "
+            "items and runs; each direction at half the level. Which languages they are is not said."
+        ),
+        columns=("target", "condition", "languages", "above 0 in at least", "below 0 in at least"),
+        rows=rows,
+        labels=2,
+    )
+
+
+def bootstrap(analysis: Analysis) -> Table | None:
+    """The Multi-Bootstrap interval of C beside the closed form."""
+    found, key = analysis.robustness.bootstrap, analysis.contrasts.get(KEY.name)
+    if found is None or key is None:
+        return None
+    rows = []
+    for scale in SCALES:
+        one, closed, digits = found[scale], key.mean.on(scale), DIGITS[scale]
+        rows.append(
+            (
+                SCALE_NAMES[scale],
+                interval(key.mean, scale),
+                f"{closed.se if closed.seeds_estimable else closed.variance_items**0.5:.{digits}f}",
+                _range(one.low, one.high, scale) + ("" if one.seeds_estimable else "*"),
+                f"{one.se:.{digits}f}",
+            )
+        )
+    return Table(
+        title="C by the Multi-Bootstrap",
+        caption=(
+            f"Percentile interval of {_replicates(analysis)} replicates that draw runs and item clusters anew, "
+            "crossed, beside the closed form that the verdict stands on. With few runs the percentile interval is too "
+            f"short where runs differ much, and too long where they do not. {_size(analysis)}"
+            + (
+                ""
+                if key.mean.points.seeds_estimable
+                else " * One run of a trained condition: new items only."
+            )
+        ),
+        columns=(
+            "C in",
+            f"closed form [{level(analysis)}]",
+            "SE",
+            f"Multi-Bootstrap [{level(analysis)}]",
+            "SE",
+        ),
+        rows=tuple(rows),
+    )
+
+
+def bayes_factors(analysis: Analysis) -> str | None:
+    """One sentence with the curve of Bayes factors."""
+    found = analysis.robustness.evidence
+    if found is None:
+        return None
+    curve = "; ".join(f"{factor:.2g} at τ = {tau:g}" for tau, factor in found.factors.items())
+    verdict = "" if found.informative else " None passes 3 either way: not informative."
+    return (
+        "Bayes factors for C = 0 against a true C drawn from a normal distribution around 0 with standard deviation τ "
+        f"points (normal approximation; above 1 speaks for 0): {curve}.{verdict}"
+    )
+
+
+def choices(analysis: Analysis) -> Table | None:
+    """C in points over all specifications, by the value of each choice that varies."""
+    curve = analysis.robustness.specifications
+    if curve is None:
+        return None
+    rows = []
+    for name in ("", *curve.varied):
+        shown = curve.specifications if name == "scale" else curve.on("points")
+        for value in dict.fromkeys(sorted(one.choices.get(name, "all") for one in shown)):
+            listed = [one for one in shown if one.choices.get(name, "all") == value]
+            values = [one.estimate.value for one in listed]
+            digits = DIGITS["logit" if (name, value) == ("scale", "logit") else "points"]
+            rows.append(
+                (
+                    name or "all, in points",
+                    value if name else "",
+                    str(len(listed)),
+                    *(number(one, digits) for one in (min(values), median(values), max(values))),
+                    str(sum(one.significant and one.estimate.value < 0.0 for one in listed)),
+                    str(sum(one.significant and one.estimate.value > 0.0 for one in listed)),
+                )
+            )
+    return Table(
+        title="Specification curve",
+        caption=(
+            f"C under every combination of choices that changes something in these data, "
+            f"{len(curve.on('points'))} on each scale, in points where the scale is not named; subsets of targets are "
+            f"crossed with languages and same-source rule only. {_size(analysis)} All specifications share the same "
+            "data: how many of them agree is no test. Shown: the specification's own "
+            f"{100 * analysis.method.confidence:g} % interval over new seeds and items leaves out 0, not corrected for "
+            "their number."
+        ),
+        columns=(
+            "choice",
+            "value",
+            "number",
+            "lowest C",
+            "median C",
+            "highest C",
+            "below 0 shown",
+            "above 0 shown",
+        ),
+        rows=tuple(rows),
+        labels=2,
+    )
+
+
+def leave_one_out(analysis: Analysis) -> Table | None:
+    """C without one target, language or condition."""
+    found, key = analysis.robustness.leave_one_out, analysis.contrasts.get(KEY.name)
+    if found is None or key is None:
+        return None
+
+    def numbers(both: Both) -> tuple[str, ...]:
+        return tuple(interval(both, scale) for scale in SCALES)
+
+    return Table(
+        title="C without one part",
+        caption=(
+            "C with one target, language or intermediate task left out, each with its own two-way t interval. "
+            f"{_size(analysis)}"
+            + (
+                ""
+                if key.mean.points.seeds_estimable
+                else " * One run of a trained condition: new items only."
+            )
+        ),
+        columns=("left out", "", *(f"{SCALE_NAMES[scale]} [{level(analysis)}]" for scale in SCALES)),
+        rows=(
+            ("nothing", "", *numbers(key.mean)),
+            *((one.kind, one.name, *numbers(one.both)) for one in found),
+        ),
+        labels=2,
+        strong=frozenset({0}),
+    )
+
+
+def control(analysis: Analysis) -> str | None:
+    """The A/A control in words."""
+    found = analysis.robustness.control
+    if found is None:
+        return None
+    text = (
+        f"The {found.runs} baseline runs were split in two halves in {found.splits} ways and one half compared with "
+        f"the other as if it were a condition, with nothing to find. Of the {found.cells} pairs of target and language "
+        f"in each split, {100 * found.significant:.1f} % had p below {found.alpha:g} (unpaired two-way t test in "
+        f"points; about {100 * found.alpha:g} % should, fewer where runs hardly differ)."
+    )
+    if found.covered is not None:
+        low, high = min(found.contrasts), max(found.contrasts)
+        text += (
+            f" C between the halves ran from {number(low, 2)} to {number(high, 2)} points, and "
+            f"{100 * found.covered:.0f} % of its intervals held 0. The splits share runs, so these shares are rough."
+        )
+    return text
+
+
+def slope(analysis: Analysis) -> str | None:
+    """Gain against baseline in words."""
+    found = analysis.robustness.slope
+    if found is None:
+        return None
+    return (
+        f"Per point of baseline the gain changes by {number(found.slope, 3)} points ({level(analysis)} "
+        f"{_range(found.low, found.high, 'points', 3)}; {len(found.points)} pairs of target and language, mean of the "
+        "single intermediate tasks). Baseline runs are split: one half gives the baseline, the other the gain, over "
+        f"all splits. With the same runs on both axes the slope would be {number(found.coupled, 3)}, biased downwards. "
+        "The interval is over new seeds and items for these targets; targets with low baselines differ in other ways "
+        "too, so the slope is no effect of difficulty."
+    )
+
+
+def _size(analysis: Analysis) -> str:
+    key = analysis.contrasts.get(KEY.name)
+    if key is None:
+        return ""
+    used = [analysis.targets[name] for name in key.targets]
+    runs = [[len(target.seeds[BASELINE]) for target in used]]
+    runs.append(
+        [
+            len(target.seeds[name])
+            for target in used
+            for name in key.conditions
+            if (name, target.name) not in key.dropped
+        ]
+    )
+    baseline, condition = ("–".join(dict.fromkeys(map(str, (min(one), max(one))))) for one in runs)
+    return (
+        f"C: {len(used)} targets, {_count(len(key.languages), 'shared language')}, "
+        f"{_count(len(key.conditions), 'condition')}, {baseline} baseline and {condition} condition runs per target, "
+        f"{key.mean.points.clusters:,} item clusters."
+    )
+
+
+def _count(number_of: int, noun: str) -> str:
+    return f"{number_of} {noun}{'' if number_of == 1 else 's'}"
+
+
+def _replicates(analysis: Analysis) -> str:
+    found = analysis.robustness.bootstrap
+    return f"{found['points'].count:,}" if found else "no"
+
+
+def _range(low: float, high: float, scale: Scale, digits: int | None = None) -> str:
+    shown = (number(bound, digits or DIGITS[scale]).lstrip("+") for bound in (low, high))
+    return f"[{', '.join(shown)}]"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _answer(rejected: bool, opened: bool) -> str:
+    return "closed" if not opened else "yes" if rejected else "no"
