@@ -249,7 +249,7 @@ def heat_map(analysis: Analysis, condition: str) -> Figure:
 def specifications(analysis: Analysis) -> Figure | None:
     """C in points under every combination of choices, from the lowest to the highest, and the choices below."""
     curve = analysis.robustness.specifications
-    if curve is None:
+    if curve is None or curve.varied in ((), ("scale",)):
         return None
     shown = curve.on("points")
     levels = [

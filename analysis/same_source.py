@@ -3,8 +3,8 @@
 Such a pair trains twice on the same data, so its gain says little about transfer from another task. The rule looks
 at data only and is the same for all groups of targets.
 
-``xhops-lookup`` is not of one source with the ``xhops-question`` targets: it is made of another family of worlds with
-other relations, so that neither facts nor questions of the targets are in it.
+``xhops-lookup`` and ``xhops-small-lookup`` are not of one source with the question targets: they are made of another
+family of worlds with other relations, so that neither facts nor questions of the targets are in them.
 """
 
 from collections.abc import Mapping

@@ -9,6 +9,7 @@ from rich.table import Table
 from xeval.display import sparkline, table
 from xeval.errors import StoreError, UsageError, did_you_mean
 from xeval.store import Store, UnitRecord, read_table
+from xeval.tasks.embedding import describe_recipe
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,23 @@ def render(summary: Summary, task: str = "") -> Table:
     rows.append(["chance", *(_chance(chances[column]) for column in columns)])
     metrics = dict.fromkeys(u.record.main_metric for u in summary.units if task in ("", u.record.task))
     what = f"{task}: {', '.join(metrics)}, %" if task else "main metric, mean over languages, %"
+    if task and len(columns) > len(rows):  # what there is more of goes downwards, so that a line fits
+        header = ["language", *(row[0] for row in rows)]
+        return table(
+            what, header, [list(line) for line in zip(columns, *(r[1:] for r in rows), strict=True)], right=1
+        )
     return table(what, ["checkpoint", *columns], rows, right=1)
+
+
+def signatures(summary: Summary, task: str = "") -> list[str]:
+    """What has to be equal for the printed scores to be comparable: for each task its main metric's signature, and
+    for retrieval the recipe; a task whose units differ has several lines."""
+    lines: dict[str, None] = {}
+    for record in (unit.record for unit in summary.units if task in ("", unit.record.task)):
+        if signature := record.signatures.get(record.main_metric):
+            recipe = describe_recipe(record.settings)
+            lines[f"{record.task}: {signature}" + (f" [{recipe}]" if recipe else "")] = None
+    return list(lines)
 
 
 def render_layers(summary: Summary, task: str = "") -> Table:

@@ -172,7 +172,7 @@ def bayes_factors(analysis: Analysis) -> str | None:
 def choices(analysis: Analysis) -> Table | None:
     """C in points over all specifications, by the value of each choice that varies."""
     curve = analysis.robustness.specifications
-    if curve is None:
+    if curve is None or curve.varied in ((), ("scale",)):
         return None
     rows = []
     for name in ("", *curve.varied):

@@ -232,6 +232,16 @@ def test_what_stands_beside_the_verdict_is_printed(several, tmp_path):
     assert "figures/specifications.svg" in markdown
 
 
+def test_a_study_with_one_specification_shows_no_curve(tmp_path):
+    """One target of either group, the same languages, and numbers of runs that cannot be paired."""
+    tasks = [synthetic.Task("pairs", "classification", 65), synthetic.Task("chains", "multi-hop QA", 55)]
+    alone = analyse(synthetic.frame(tasks, np.random.default_rng(4), {"none": 4, "mnli": 3}))
+    assert len(alone.robustness.specifications.on("points")) == 1
+    write_report(alone, tmp_path, title="Alone")
+    assert "Specification curve" not in (tmp_path / "report.md").read_text()
+    assert not (tmp_path / "figures/specifications.svg").exists()
+
+
 def test_parts_that_do_not_exist_leave_no_heading(frame, tmp_path):
     write_report(analyse(frame[frame["group"] == "retrieval"]), tmp_path, title="Retrieval")
     markdown = (tmp_path / "report.md").read_text()

@@ -128,6 +128,7 @@ def test_every_task_and_set_of_the_same_source_table_is_declared():
         ("squad", "tydiqa", False),
         ("hotpotqa-en", "hotpotqa-supporting", True),
         ("xhops-lookup", "xhops-question-2", False),
+        ("xhops-small-lookup", "xhops-small-question-2", False),
         ("xhops-question-1hop", "xhops-question-3", True),
         ("xhops-question", "xhops-question-2", True),
         ("xhops-question", "xhops-claim-2", False),

@@ -323,7 +323,7 @@ def card(
 
 @app.command(name="tasks", rich_help_panel=EVALUATE)
 def list_tasks(tasks_from: TasksFrom = None, as_json: Json = False) -> None:
-    """List the tasks: kind, group, metrics, languages, licence.
+    """List the tasks: kind, group, number of languages, metrics, training set, licence; --json names the languages.
 
     Example: `xeval tasks`
     """
@@ -332,7 +332,7 @@ def list_tasks(tasks_from: TasksFrom = None, as_json: Json = False) -> None:
 
     if tasks_from is not None:
         add_tasks_from(tasks_from)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "task": task.name,
             "kind": task.kind.name,
@@ -347,8 +347,16 @@ def list_tasks(tasks_from: TasksFrom = None, as_json: Json = False) -> None:
     if as_json:
         display.print_json(rows)
         return
+    columns = ("task", "kind", "group", "languages", "metrics", "training", "licence")
     cells = [
-        [" ".join(v) if isinstance(v, list) else "" if v is None else str(v) for v in row.values()]
+        [
+            str(len(row["languages"]))
+            if c == "languages"
+            else " ".join(row[c])
+            if c == "metrics"
+            else row[c] or ""
+            for c in columns
+        ]
         for row in rows
     ]
-    display.console().print(display.table(None, tuple(rows[0]), cells))
+    display.console().print(display.table(None, columns, cells))

@@ -30,6 +30,8 @@ def show(
     else:
         made = tables.render_layers(summary, task) if layers else tables.render(summary, task)
         display.console().print(made)
+        for line in tables.signatures(summary, task):
+            display.console().print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
         for reason in summary.damaged:
             warn(reason)
     raise typer.Exit(1 if summary.damaged else 0)
