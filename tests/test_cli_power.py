@@ -63,7 +63,7 @@ def scores(path: Path, seeds: int) -> Path:
             "num": int(rng.random() < 0.6),
             "den": 1,
         }
-        for condition in ("none", "mnli")
+        for condition in ("none", "hellaswag")
         for target, group in (("xnli", "classification"), ("chains", "multi-hop QA"))
         for seed in range(seeds)
         for item in range(100)

@@ -66,13 +66,15 @@ def test_scores_as_a_table_and_as_json(xeval: Run, tmp_path: Path) -> None:
     predictions, labels = write_submission(tmp_path)
     code, out, err = xeval("score", predictions, labels)
     assert (code, err) == (0, "")
-    lines = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.strip()}
+    tables, _, signatures = out.rpartition("\n\n")
+    lines = {line.split()[0]: line.split()[1:] for line in tables.splitlines() if line.strip()}
     # The rounded averages of tests/test_submission.py, in the order of the tasks.
     assert lines["mean"] == "59.5 60.0 65.0 45.7 54.5 60.0 76.5/89.9 66.7/87.4 75.9/88.3".split()
     assert lines["udpos"][:4] == ["45.7", "50.8", "41.5", "45.7"]
     assert "= all tasks" in out
     assert "65.2" in out
     assert "honest: tag_accuracy" in out
+    assert "udpos f1: chunk_f1_legacy|version:1|range:0-100|chunks:seqeval-0.0.12|average:micro" in signatures
     code, out, _ = xeval("score", predictions, labels, "--json")
     result = json.loads(out)
     assert set(result) == {"scores", "averages", "honest", "honest_means", "warnings", "signatures"}

@@ -82,3 +82,9 @@ def _print_scores(scored: "SubmissionScores") -> None:
     out.print(language_table(scored))
     out.print()
     out.print(averages_table(scored))
+    out.print()
+    for task, signatures in scored.signatures().items():
+        for metric, signature in signatures.items():
+            out.print(
+                f"{task} {metric}: {signature}", style="dim", markup=False, highlight=False, soft_wrap=True
+            )
