@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,3 +117,23 @@ def make_checkpoint(tiny_tokenizer: Any) -> Callable[..., Path]:
 def tiny_encoder(make_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random encoder without a head."""
     return make_checkpoint(tmp_path_factory.mktemp("tiny") / "encoder")
+
+
+@pytest.fixture
+def xeval(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """``xeval("run", path, ...)`` gives exit code, standard output and standard error."""
+    from xeval import cli
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["xeval", *map(str, arguments)])
+        code: object = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code
+        captured = capsys.readouterr()
+        return (code if isinstance(code, int) else 0), captured.out, captured.err
+
+    return call

@@ -10,25 +10,10 @@ from pathlib import Path
 import pytest
 from published import write_all
 
-from xeval import __version__, cli
+from xeval import __version__
 from xeval.tasks.classification import PARAPHRASE_LABELS
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def xeval(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """``xeval("run", path, ...)`` gives exit code, standard output and standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xeval", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else 0), captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,26 +10,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from xeval import cli
 from xeval.store import Store, UnitRecord
 
 Run = Callable[..., tuple[int, str, str]]
 LANGUAGES = ("de", "en", "sw")
-
-
-@pytest.fixture
-def xeval(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """``xeval("compare", path, ...)`` gives exit code, standard output and standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xeval", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else 0), captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """``xeval mine``: two files in, scored pairs out; what is wrong with a file is one sentence."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from xeval import cli
 from xeval.cli import mine  # noqa: F401  (registers the command)
 from xeval.retrieval import mine as mine_embeddings
 
@@ -23,23 +21,6 @@ GERMAN = [
     "Wo ist er?",
 ]
 ENGLISH = ["Anna works in Berlin.", "the quick brown fox", "Lisa jumps", "Who lives here?"]
-
-
-@pytest.fixture
-def xeval(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """``xeval("mine", path, ...)`` gives exit code, standard output and standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xeval", *map(str, arguments)])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = ended.code
-        captured = capsys.readouterr()
-        return (code if isinstance(code, int) else 0), captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

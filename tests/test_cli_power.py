@@ -1,15 +1,12 @@
 """``xeval power``: what it prints with and without a pilot, and what it refuses."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-
-from xeval import cli
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -24,19 +21,6 @@ seeds = { baseline = 4, intermediate = 3 }
 [analysis]
 margin_points = 2.0
 """
-
-
-@pytest.fixture
-def xeval(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xeval", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else 0), captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -9,25 +9,9 @@ from pathlib import Path
 import pytest
 from submissions import write, write_submission
 
-from xeval import cli
 from xeval.store import Store, UnitRecord
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def xeval(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """``xeval("score", path, ...)`` gives exit code, standard output and standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xeval", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else 0), captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -1,26 +1,19 @@
 """``xeval xhops write``: the grid as files, and what is refused."""
 
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from xeval import cli
 from xeval.xhops import generate
 
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["xeval", "xhops", "write", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return int(ended.value.code or 0)
+Run = Callable[..., tuple[int, str, str]]
 
 
-def test_the_files_hold_what_the_tasks_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_files_hold_what_the_tasks_read(tmp_path: Path, xeval: Run) -> None:
     out = tmp_path / "grid"
     few = ("--languages", "th", "--formats", "question", "--hops", "2", "--family", "work")
-    assert call(monkeypatch, out, *few, "--train", 0, "--dev", 0, "--test", 7) == 0
+    code, _, err = xeval("xhops", "write", out, *few, "--train", 0, "--dev", 0, "--test", 7)
+    assert code == 0, err
     rows = [
         json.loads(line) for line in (out / "question-test.jsonl").read_text(encoding="utf-8").splitlines()
     ]
@@ -30,9 +23,7 @@ def test_the_files_hold_what_the_tasks_read(tmp_path: Path, monkeypatch: pytest.
     ]
 
 
-def test_wrong_requests_are_refused_before_anything_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_requests_are_refused_before_anything_is_written(tmp_path: Path, xeval: Run) -> None:
     out = tmp_path / "grid"
     for wrong, sentence in (
         (("--hops", "4"), "hops is 4"),
@@ -40,6 +31,7 @@ def test_wrong_requests_are_refused_before_anything_is_written(
         (("--format", "xml"), "format is 'xml'"),
         (("--languages", "xx"), "'xx'"),
     ):
-        assert call(monkeypatch, out, *wrong) == 2
-        assert sentence in capsys.readouterr().err
+        code, _, err = xeval("xhops", "write", out, *wrong)
+        assert code == 2
+        assert sentence in err
         assert not out.exists()

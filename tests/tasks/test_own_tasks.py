@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 
 import xeval.tasks
-from xeval import cli
 from xeval.checkpoints import Lineage
 from xeval.errors import DataError, UsageError
 from xeval.examples import Answer, MultipleChoice, Question, TaggedSentence, TextPair, Translation
@@ -258,23 +256,9 @@ def test_a_name_that_exists_is_refused(tmp_path: Path) -> None:
         add_task(task_from_file(path, "classification"))
 
 
-@pytest.fixture
-def call(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xeval", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
-
-
 @pytest.mark.usefixtures("known")
 def test_from_the_users_file_to_scores(
-    tmp_path: Path, make_checkpoint: Callable[..., Path], call: Callable[..., tuple[int, str, str]]
+    tmp_path: Path, make_checkpoint: Callable[..., Path], xeval: Callable[..., tuple[int, str, str]]
 ) -> None:
     rows = write_rows(tmp_path / "my-nli.jsonl", ROWS["classification"])
     models, store = tmp_path / "models", tmp_path / "store"
@@ -285,7 +269,7 @@ def test_from_the_users_file_to_scores(
     Lineage(phase="target", base="tiny", target="my-data", seed=0).write(models / "carded")
     Lineage(phase="target", base="tiny", target="mnli", seed=0).write(models / "elsewhere")
     own = ("--task-file", rows, "--kind", "classification", "--trained-on", "my-data", "--store", store)
-    code, _, err = call("run", models, *own)
+    code, _, err = xeval("run", models, *own)
     assert code == 0, err
     scores = read_scores(store)
     assert set(scores["name"]) == {"fits", "carded"}
@@ -293,8 +277,8 @@ def test_from_the_users_file_to_scores(
     assert set(scores["group"]) == {"classification"}
 
 
-def test_options_without_a_file(call: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
-    code, _, err = call("plan", tmp_path, "--kind", "choice")
+def test_options_without_a_file(xeval: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    code, _, err = xeval("plan", tmp_path, "--kind", "choice")
     assert code == 2
     assert "name the file" in err
 
@@ -307,7 +291,7 @@ def test_own_questions_can_be_read_by_the_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("known")
 def test_without_a_training_set_every_fitting_head_is_used(
-    tmp_path: Path, make_checkpoint: Callable[..., Path], call: Callable[..., tuple[int, str, str]]
+    tmp_path: Path, make_checkpoint: Callable[..., Path], xeval: Callable[..., tuple[int, str, str]]
 ) -> None:
     rows = write_rows(tmp_path / "my-nli.jsonl", ROWS["classification"])
     models = tmp_path / "models"
@@ -315,6 +299,6 @@ def test_without_a_training_set_every_fitting_head_is_used(
         make_checkpoint(models / name, "ForSequenceClassification", ("no", "yes"))
     make_checkpoint(models / "encoder")
     Lineage(phase="target", base="tiny", target="mnli", seed=0).write(models / "carded")
-    code, out, err = call("plan", models, "--task-file", rows, "--kind", "classification", "--json")
+    code, out, err = xeval("plan", models, "--task-file", rows, "--kind", "classification", "--json")
     assert code == 0, err
     assert {unit["checkpoint"] for unit in json.loads(out)["units"]} == {"plain", "carded"}

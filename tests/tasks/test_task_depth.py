@@ -1,7 +1,6 @@
 """Reading by the sentence: splitting, overlap, the kind, and the comparison with the full context."""
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -15,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from published import write_all
 
-from xeval import cli
 from xeval.checkpoints import Lineage
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import StoreError, UsageError
@@ -242,16 +240,8 @@ def test_one_checkpoint_read_by_the_sentence_splits_all(store: Path) -> None:
 def test_from_checkpoint_to_table(
     tmp_path: Path,
     make_checkpoint: Callable[..., Path],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    xeval: Callable[..., tuple[int, str, str]],
 ) -> None:
-    def xeval(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xeval", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
     data, models, results = write_all(tmp_path / "data"), tmp_path / "models", tmp_path / "store"
     path = make_checkpoint(models / "qa", "ForQuestionAnswering")
     Lineage(phase="target", base="tiny", target="squad", seed=0).write(path)
