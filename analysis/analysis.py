@@ -24,7 +24,7 @@ from analysis.scores import (
 )
 from analysis.study import Both, Study, Target, build
 from analysis.variance import Method
-from analysis.verdict import Setting, Verdict, judge, no_contrast
+from analysis.verdict import Setting, Verdict, at_chance, judge, no_contrast
 from xeval.errors import DataError, UsageError
 
 MEAN = "mean"
@@ -250,13 +250,29 @@ def _verdict(study: Study, contrasts: Mapping[str, Contrast], margins: Mapping[s
         condition_runs=(min(condition), max(condition)),
     )
     bridge = contrasts.get(forms.SAME_FORMAT.name)
-    return judge(
+    verdict = judge(
         key.mean,
         key.parts[MULTI_HOP_QA],
         key.parts[CLASSIFICATION],
         setting,
         margins,
         bridge.mean if bridge else None,
+    )
+    unlearnt = [name for name in key.targets if not _above_chance(study, name, key)]
+    return at_chance(verdict, unlearnt) if unlearnt else verdict
+
+
+def _above_chance(study: Study, target: str, key: Contrast) -> bool:
+    """Whether some condition's mean over the compared languages exceeds chance; true where chance is unknown."""
+    languages = [lang for lang in key.languages if lang in study.targets[target].languages]
+    chances = [study.targets[target].chance[lang] for lang in languages]
+    if any(chance is None for chance in chances):
+        return True
+    chance = sum(value for value in chances if value is not None)
+    return any(
+        sum(study.blocks[condition, target, lang].score for lang in languages) > chance
+        for condition in (BASELINE, *key.conditions)
+        if all((condition, target, lang) in study.blocks for lang in languages)
     )
 
 

@@ -4,8 +4,8 @@
 is not split): an interaction that is not a crossover can be removed by a monotone change of scale (Loftus 1978).
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from analysis.study import Both
@@ -18,6 +18,7 @@ Outcome = Literal[
     "scale-dependent",
     "inconclusive",
     "one run per side",
+    "at chance",
     "no contrast",
 ]
 
@@ -28,6 +29,7 @@ HEADLINES: Mapping[Outcome, str] = {
     "scale-dependent": "Scale-dependent: no claim",
     "inconclusive": "Inconclusive",
     "one run per side": "No verdict: a trained condition has a single run",
+    "at chance": "No verdict: a compared target is not learnt",
     "no contrast": "No verdict: gains only",
 }
 
@@ -131,6 +133,27 @@ def judge(
         detectable=detectable,
         equivalence={scale: contrast.on(scale).interval(equivalence_level(contrast)) for scale in SCALES},
         margins=dict(margins),
+    )
+
+
+def at_chance(verdict: Verdict, targets: Sequence[str]) -> Verdict:
+    """The verdict without its claims: under no condition do the models score above chance on ``targets``.
+
+    Below chance a difference tells how long was trained, or how answers fail, not what transfers.
+    """
+    names = ", ".join(targets)
+    return replace(
+        verdict,
+        outcome="at chance",
+        headline=HEADLINES["at chance"],
+        reverses=False,
+        vanishes=False,
+        crossover=False,
+        sentences=(
+            f"Under no condition do the models score above chance on {names}, so a gain there is no gain in the "
+            "task, and the numbers below are no answer to the question; train longer, or a larger encoder.",
+            *verdict.sentences,
+        ),
     )
 
 

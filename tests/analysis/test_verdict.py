@@ -165,3 +165,15 @@ def test_wrong_use_is_refused():
         analyse(frame, confidence=95)
     with pytest.raises(DataError, match="only the baseline"):
         analyse(frame[frame["condition"] == "none"])
+
+
+def test_nothing_is_claimed_of_targets_that_no_condition_learns() -> None:
+    frame = synthetic.study(np.random.default_rng(5), contrast=-20.0)
+    learnt = analyse(frame.assign(chance=0.2))
+    assert learnt.verdict.outcome == "diminishes"
+    chance = frame["target"].map(lambda name: 0.9 if name == "chains" else 0.2)
+    floor = analyse(frame.assign(chance=chance))
+    assert floor.verdict.outcome == "at chance"
+    assert not floor.verdict.reverses
+    assert "above chance on chains, so" in floor.verdict.sentences[0]
+    assert floor.contrasts["C"] == learnt.contrasts["C"]
