@@ -24,7 +24,7 @@ from xeval.encoder.tokens import TextEncoder
 from xeval.errors import StoreError, UsageError, did_you_mean
 from xeval.examples import Question
 from xeval.metrics import qa_metrics
-from xeval.metrics.answers import mixed_tokens
+from xeval.metrics.answers import MIXED
 from xeval.store import Store, UnitRecord, read_scores, read_table
 from xeval.tasks.base import Encoded, Predictions, Settings, Task
 from xeval.tasks.span_qa import SpanQA, best_spans
@@ -169,8 +169,9 @@ def answer_overlap(question: Question) -> Overlap:
     without spaces.
     """
     spans = sentence_spans(question.context)
-    asked = set(mixed_tokens(question.question))
-    shared = [asked.intersection(mixed_tokens(question.context[begin:end])) for begin, end in spans]
+    texts = [question.question, *(question.context[begin:end] for begin, end in spans)]
+    asked, *sentences = MIXED.tokens(texts, "en")  # one rule for all languages
+    shared = [set(asked).intersection(sentence) for sentence in sentences]
     found = set().union(*shared)
     candidates = []
     for answer in question.answers:
