@@ -96,7 +96,7 @@ class PhaseJob:
                 "phase": self.phase,
                 "parent": self.parent.digest,
                 "data": self.data_digests,
-                "hyper": self.hyper.model_dump(),
+                "hyper": self.hyper.digest_values(),
                 "seed": self.seed,
                 "freeze_embeddings": self.freeze_embeddings,
             }

@@ -50,6 +50,12 @@ class Hyperparameters(BaseModel):
         default=None, description="evaluations without a new best before stopping"
     )
 
+    def digest_values(self) -> dict[str, Any]:
+        """What a node's digest takes in. Values that are None are left out: a setting that is added later and off
+        by default leaves finished nodes valid.
+        """
+        return self.model_dump(exclude_none=True)
+
 
 def total_steps(hyper: Hyperparameters, rows: Sequence[int]) -> int:
     """Steps of a phase on sets of so many rows: ``epochs`` over every set, or ``max_steps``."""

@@ -354,7 +354,7 @@ def _child(
             "parent": parent.digest,
             "phase": phase,
             "sets": {s.name: data[s.name] for s in sets},
-            "hyper": hyper.model_dump(),
+            "hyper": hyper.digest_values(),
             "freeze_embeddings": study.freeze_embeddings,
             "seed": seed,
         }
