@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -97,6 +98,23 @@ def test_the_result_depends_on_neither_blocks_nor_precision() -> None:
         for memory in (TINY, 1 << 17, 1 << 24):
             found = search(data.source, data.target, 4, precision=precision, memory=memory)  # type: ignore[arg-type]
             assert_identical(found, wanted)
+
+
+def test_a_process_that_allows_rounded_products_gets_the_same_neighbours() -> None:
+    data = planted(80, 300, 48, 0.8, 1)
+    wanted = search(data.source, data.target, 4, precision="float32")
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    torch.set_num_threads(2)
+    try:
+        found = search(data.source, data.target, 4, precision="float32")
+        kept = torch.get_float32_matmul_precision()
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(precision)
+    assert kept == "medium"
+    assert found.repeated == 0
+    assert_identical(found, wanted)
 
 
 def test_the_bound_sends_close_calls_to_the_repetition() -> None:

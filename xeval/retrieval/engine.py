@@ -95,7 +95,7 @@ def search(
     """
     _check(source, target, k, similarity, centring, precision)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    with torch.inference_mode(), _full_precision(where):
+    with torch.inference_mode(), _full_precision():
         passes = _sides(source, target, similarity, centring, where)
         states: list[_Checkpoint | None] = [None] * len(passes)
         if checkpoint is not None:
@@ -126,7 +126,7 @@ def matrix_rate(width: int, precision: Literal["float32", "bfloat16"], device: s
     """Operations per second of one block's matrix product here, the median of five (2 a multiplication)."""
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     blocks = _blocks(where, width, 1 << 28)
-    with torch.inference_mode(), _full_precision(where):
+    with torch.inference_mode(), _full_precision():
         one = torch.ones(blocks.rows, width, device=where, dtype=DTYPES[precision])
         other = torch.ones(blocks.columns, width, device=where, dtype=DTYPES[precision])
         buffer = torch.empty(blocks.rows * blocks.columns, device=where, dtype=DTYPES[precision])
@@ -357,8 +357,9 @@ def _blocks(device: torch.device, width: int, memory: int) -> Blocks:
 def _product(one: torch.Tensor, other: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
     """``one`` [rows, width] times ``other`` [columns, width] transposed, written into ``buffer``."""
     block = buffer[: len(one) * len(other)].view(len(one), len(other))
-    if one.device.type == "cpu" and one.dtype == torch.float32:
-        # NumPy's BLAS: torch's own is slower on AMD, and may round its input where a process allowed that.
+    if one.device.type == "cpu" and one.dtype == torch.float32 and torch.get_num_threads() == 1:
+        # On AMD, NumPy's BLAS is faster than torch's on one thread. On several its threads and torch's wait for
+        # each other by spinning, which halves the speed of a search.
         np.matmul(one.numpy(), other.numpy().T, out=block.numpy())
     else:
         torch.mm(one, other.T, out=block)
@@ -492,11 +493,8 @@ def _part(progress: Progress | None, number: int, count: int) -> Progress | None
 
 
 @contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
-    """Products on the GPU without the shortcuts that a process may have switched on."""
-    if device.type != "cuda":
-        yield
-        return
+def _full_precision() -> Iterator[None]:
+    """Products without the shortcuts that a process may have switched on: TF32, or bfloat16 on a CPU."""
     precision = torch.get_float32_matmul_precision()
     reduced = torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
     torch.set_float32_matmul_precision("highest")

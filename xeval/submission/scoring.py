@@ -13,7 +13,7 @@ from typing import Any
 
 from xeval.errors import DataError
 from xeval.metrics import METRICS
-from xeval.metrics.tags import legacy_chunks
+from xeval.metrics.tags import chunk_precision_legacy, chunk_recall_legacy, legacy_chunks
 from xeval.submission import files
 from xeval.submission.files import counted
 from xeval.submission.layout import Form, SubmissionTask
@@ -110,13 +110,18 @@ def _score_tags(task: SubmissionTask, language: str, predictions: Path, labels: 
 def _chunks(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> tuple[int, int, int]:
     """Right, predicted and gold chunks of a file, with its sentences joined by an O, as seqeval does.
 
-    Joining matters only where a sentence has another number of tags than its labels.
+    Joining matters only where a sentence has another number of tags than its labels. Everywhere else the chunks
+    are counted by sentence, which is faster.
     """
-    true, found = (
+    if list(map(len, gold)) == list(map(len, predicted)):
+        right, found = chunk_precision_legacy(gold, predicted)
+        wanted = chunk_recall_legacy(gold, predicted)[1]
+        return int(right.sum()), int(found.sum()), int(wanted.sum())
+    true, guessed = (
         legacy_chunks([tag for sentence in sentences for tag in (*sentence, "O")])
         for sentences in (gold, predicted)
     )
-    return len(true & found), len(found), len(true)
+    return len(true & guessed), len(guessed), len(true)
 
 
 def _score_pairs(task: SubmissionTask, language: str, predictions: Path, labels: Path) -> FileScore:
