@@ -19,7 +19,7 @@ GROUPS = {
 
 def test_every_cell_of_the_grid_is_a_task_in_its_group() -> None:
     named = {f"xhops-{format}-{hops}" for format in FORMATS for hops in HOPS} | {"xhops-bitext"}
-    named |= {"xhops-small-question-1", "xhops-small-question-2"}
+    named |= {f"xhops-small-{format}-{hops}" for format in FORMATS for hops in (1, 2)}
     assert {name for name in all_tasks() if name.startswith("xhops")} == named
     for format in FORMATS:
         cells = [task(f"xhops-{format}-{hops}") for hops in HOPS]
@@ -45,12 +45,25 @@ def test_the_sets_of_one_hop_are_of_one_hop() -> None:
     assert one_hop == GeneratedSource("question", 1, 4000, family="work")
 
 
-def test_small_worlds_differ_in_their_depth_alone() -> None:
+@pytest.mark.parametrize("format", FORMATS)
+def test_small_worlds_differ_in_their_depth_alone(format: str) -> None:
     for hops in (1, 2):
-        small, whole = task(f"xhops-small-question-{hops}"), task(f"xhops-question-{hops}")
+        small, whole = task(f"xhops-small-{format}-{hops}"), task(f"xhops-{format}-{hops}")
         assert small.source == replace(whole.source, depth=2)  # type: ignore[type-var]
         assert (small.group, small.metrics, small.languages) == (whole.group, whole.metrics, whole.languages)
-        assert small.training == "xhops-small-question"
+        assert (small.labels, small.chance) == (whole.labels, whole.chance)
+        assert small.training == f"xhops-small-{format}"
+    small_parts, parts = (
+        training_set(name).source.parts  # type: ignore[attr-defined]
+        for name in (f"xhops-small-{format}", f"xhops-{format}")
+    )
+    assert small_parts == tuple(replace(part, depth=2) for part in parts)
+
+
+@pytest.mark.parametrize("name", ["xhops-lookup", "xhops-question-1hop"])
+def test_small_sets_of_one_hop_differ_in_their_depth_alone(name: str) -> None:
+    small, whole = training_set(name.replace("xhops-", "xhops-small-")), training_set(name)
+    assert small.source == replace(whole.source, depth=2)  # type: ignore[type-var]
 
 
 def test_a_source_has_the_shape_and_the_rows_of_the_generator() -> None:

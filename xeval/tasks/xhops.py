@@ -95,36 +95,6 @@ QUESTION_1 = Task(
 QUESTION_2 = _at(QUESTION_1, 2, "multi-hop QA")
 QUESTION_3 = _at(QUESTION_1, 3, "multi-hop QA")
 
-# Worlds of two links: two thirds as long, at most two hops. For machines without a GPU.
-
-
-def _small(format: Format, hops: Literal[1, 2], size: int, family: str = "work") -> GeneratedSource:
-    return GeneratedSource(format, hops, size, family=family, depth=2)
-
-
-SMALL_QUESTION_TRAINING = replace(
-    QUESTION_TRAINING,
-    name="xhops-small-question",
-    source=JoinedSource((_small("question", 1, TRAINING_SIZE), _small("question", 2, TRAINING_SIZE))),
-)
-SMALL_LOOKUP_TRAINING = replace(
-    LOOKUP_TRAINING, name="xhops-small-lookup", source=_small("question", 1, TRAINING_SIZE, family="dogs")
-)
-SMALL_QUESTION_1 = replace(
-    QUESTION_1,
-    name="xhops-small-question-1",
-    source=_small("question", 1, SIZE),
-    training="xhops-small-question",
-    version=1,
-)
-SMALL_QUESTION_2 = replace(
-    QUESTION_2,
-    name="xhops-small-question-2",
-    source=_small("question", 2, SIZE),
-    training="xhops-small-question",
-    version=1,
-)
-
 CHOICE_TRAINING = TrainingSet(
     name="xhops-choice",
     kind=CHOICE,
@@ -145,6 +115,49 @@ CHOICE_1 = Task(
 )
 CHOICE_2 = _at(CHOICE_1, 2, "multi-hop classification")
 CHOICE_3 = _at(CHOICE_1, 3, "multi-hop classification")
+
+# Worlds of two links: two thirds as long, at most two hops. For machines without a GPU.
+
+
+def _small(format: Format, hops: Literal[1, 2], size: int, family: str = "work") -> GeneratedSource:
+    return GeneratedSource(format, hops, size, family=family, depth=2)
+
+
+def _both_small(format: Format) -> JoinedSource:
+    return JoinedSource((_small(format, 1, TRAINING_SIZE), _small(format, 2, TRAINING_SIZE)))
+
+
+def _small_task(declared: Task, hops: Literal[1, 2]) -> Task:
+    """A task of the grid in the small worlds."""
+    assert isinstance(declared.source, GeneratedSource)
+    return replace(
+        declared,
+        name=declared.name.replace("xhops-", "xhops-small-"),
+        source=_small(declared.source.format, hops, SIZE),
+        training=f"xhops-small-{declared.source.format}",
+        version=1,
+    )
+
+
+SMALL_QUESTION_TRAINING = replace(
+    QUESTION_TRAINING, name="xhops-small-question", source=_both_small("question")
+)
+SMALL_QUESTION_1HOP_TRAINING = replace(
+    QUESTION_1HOP_TRAINING,
+    name="xhops-small-question-1hop",
+    source=_small("question", 1, TRAINING_SIZE),
+)
+SMALL_LOOKUP_TRAINING = replace(
+    LOOKUP_TRAINING, name="xhops-small-lookup", source=_small("question", 1, TRAINING_SIZE, family="dogs")
+)
+SMALL_CLAIM_TRAINING = replace(CLAIM_TRAINING, name="xhops-small-claim", source=_both_small("claim"))
+SMALL_CHOICE_TRAINING = replace(CHOICE_TRAINING, name="xhops-small-choice", source=_both_small("choice"))
+SMALL_QUESTION_1 = _small_task(QUESTION_1, 1)
+SMALL_QUESTION_2 = _small_task(QUESTION_2, 2)
+SMALL_CLAIM_1 = _small_task(CLAIM_1, 1)
+SMALL_CLAIM_2 = _small_task(CLAIM_2, 2)
+SMALL_CHOICE_1 = _small_task(CHOICE_1, 1)
+SMALL_CHOICE_2 = _small_task(CHOICE_2, 2)
 
 BITEXT = Task(
     name="xhops-bitext",
