@@ -8,47 +8,63 @@ Everything is written under ``<out>.partial``, which is renamed when it is compl
 continues from its last saved state and ends, on a CPU, with the same weights bit for bit.
 """
 
-import json
 import math
-import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from importlib import metadata
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from train.intermediates import data_digest, has_dev, load_examples
-from train.recipes import PHASE_VERSION, Hyperparameters, Phase, mixture_weights, total_steps
-from xeval.checkpoints import PARTIAL_SUFFIX, TOKENIZER_FILES, Checkpoint, Lineage, TrainingData, publish
-from xeval.digests import text_digest, value_digest
-from xeval.encoder.batches import Sequences
+from train.card import device_name, lineage_card, recent_losses
+from train.data import Dev, PhaseData
+from train.intermediates import with_labels
+from train.job import PhaseJob
+from train.mixture import mixture
+from train.mlm import with_mlm_head
+from train.models import (
+    flops_per_token,
+    freeze,
+    load_encoder,
+    optimiser,
+    rate_factor,
+    recompute_layers,
+    set_dropout,
+    with_head,
+)
+from train.processes import Processes
+from train.recipes import Hyperparameters, total_steps
+from train.rows import Inputs, stream_seed
+from train.state import (
+    STATE_NAME,
+    Interval,
+    Position,
+    read_position,
+    read_state,
+    read_values,
+    write_state,
+    write_tensors,
+)
+from xeval.checkpoints import PARTIAL_SUFFIX, TOKENIZER_FILES, Checkpoint, publish
 from xeval.encoder.loop import Loop
-from xeval.encoder.tokens import TextEncoder
-from xeval.errors import CheckpointError, DataError, UsageError, XevalError
-from xeval.examples import Example
-from xeval.tasks.base import IGNORED_LABEL, Encoded, Group, Settings, Task, TrainingSet
+from xeval.errors import UsageError, XevalError
 
-STATE_NAME = "state.safetensors"
+__all__ = [
+    "NotFiniteError",
+    "PhaseJob",
+    "PhaseStoppedError",
+    "Step",
+    "Tracker",
+    "device_name",
+    "train_phase",
+]
 FINISHED_NAME = "checkpoint"
-SOFTWARE = ("xeval", "torch", "transformers", "tokenizers", "accelerate", "numpy")
-LENGTH_POOL = 50  # batches that are sorted by length together
 ATTEMPTS = 2
-# What a dev score is, by kind: the group to declare, and the metrics whose mean picks the best state
-# (the mean of F1 and EM for question answering, as in jiant).
-DEV_METRICS: dict[str, tuple[Group, tuple[str, ...]]] = {
-    "classification": ("classification", ("accuracy",)),
-    "tagging": ("structured", ("chunk_f1_legacy",)),
-    "span_qa": ("single-hop QA", ("squad_f1", "squad_em")),
-    "choice": ("classification", ("accuracy",)),
-}
+Tracker = Literal["tensorboard", "wandb"]
 
 
 class PhaseStoppedError(XevalError):
@@ -57,50 +73,6 @@ class PhaseStoppedError(XevalError):
 
 class NotFiniteError(XevalError):
     """The loss became infinite or not a number."""
-
-
-@dataclass(frozen=True)
-class PhaseJob:
-    """What one phase does; equal jobs give equal weights.
-
-    Attributes:
-        sets: one training set, or several that share the encoder and are mixed in proportion to their rows.
-        base: name of the base checkpoint, for the card.
-        freeze_embeddings: keep the embedding block (tables and its normalisation) as the parent has it.
-        data_root: folder that the sources' patterns start from.
-        recipe: name of the recipe that ``hyper`` came from, for the card.
-    """
-
-    phase: Phase
-    parent: Checkpoint
-    sets: tuple[TrainingSet, ...]
-    hyper: Hyperparameters
-    seed: int
-    data_root: Path | None
-    base: str
-    condition: str = "none"
-    freeze_embeddings: bool = False
-    recipe: str = "custom"
-
-    @cached_property
-    def data_digests(self) -> dict[str, str]:
-        """Digest of the training and dev files of every set."""
-        return {s.name: data_digest(s, self.data_root) for s in self.sets}
-
-    @cached_property
-    def digest(self) -> str:
-        """Digest of everything that decides the weights."""
-        return value_digest(
-            {
-                "version": PHASE_VERSION,
-                "phase": self.phase,
-                "parent": self.parent.digest,
-                "data": self.data_digests,
-                "hyper": self.hyper.digest_values(),
-                "seed": self.seed,
-                "freeze_embeddings": self.freeze_embeddings,
-            }
-        )
 
 
 @dataclass(frozen=True)
@@ -113,6 +85,18 @@ class Step:
     tokens: int
 
 
+@dataclass(frozen=True)
+class _Options:
+    """How a run goes about its job and what it leaves behind; nothing of it changes what is trained."""
+
+    progress: Callable[[Step], None]
+    stop: Callable[[], bool]
+    save_seconds: float
+    log_with: Tracker | None
+    log_dir: Path | None
+    save_dtype: Literal["bfloat16"] | None
+
+
 def train_phase(
     job: PhaseJob,
     out: Path,
@@ -120,13 +104,23 @@ def train_phase(
     progress: Callable[[Step], None] | None = None,
     stop: Callable[[], bool] | None = None,
     save_seconds: float = 300.0,
+    log_with: Tracker | None = None,
+    log_dir: Path | None = None,
+    save_dtype: Literal["bfloat16"] | None = None,
 ) -> Path:
     """Train, write the checkpoint with its lineage card to ``out``, and return ``out``.
+
+    Under ``accelerate launch`` every process calls this with the same arguments: they share out each batch,
+    and the first one writes.
 
     Args:
         progress: called after every step.
         stop: asked after every step; when true the state is saved and :class:`PhaseStoppedError` raised.
         save_seconds: the state is saved when this much time has passed since the last save.
+        log_with: also send every entry of the history to this tracker, through Accelerate.
+        log_dir: folder of the tracker's files, needed with ``log_with``.
+        save_dtype: number format of the finished weights, half as large; None keeps float32. What is trained
+            from them starts from the rounded weights.
 
     Raises:
         UsageError: ``out`` exists, or the job makes no sense.
@@ -135,299 +129,74 @@ def train_phase(
     """
     if out.exists():
         raise UsageError(f"{out}: already exists; delete it to train it again.")
+    _check(job, log_with, log_dir)
+    job = replace(job, sets=tuple(with_labels(training_set, job.data_root) for training_set in job.sets))
     partial = out.with_name(out.name + PARTIAL_SUFFIX)
     partial.mkdir(parents=True, exist_ok=True)
-    run = _Run(job, partial, progress or (lambda _: None), stop or (lambda: False), save_seconds)
+    options = _Options(
+        progress or (lambda _: None), stop or (lambda: False), save_seconds, log_with, log_dir, save_dtype
+    )
+    run = _Run(job, partial, options)
     run.train()
-    publish(run.save_checkpoint(), out)
-    shutil.rmtree(partial)
+    if run.processes.main:
+        publish(run.save_checkpoint(), out)
+        shutil.rmtree(partial)
+    run.processes.wait()
     return out
 
 
-# --- data --------------------------------------------------------------------------------------------------
+def _check(job: PhaseJob, log_with: Tracker | None, log_dir: Path | None) -> None:
+    from importlib.util import find_spec
 
-
-@dataclass(frozen=True)
-class Rows:
-    """Training rows of one set: ``rows[i]`` are the sequences that row ``i`` puts side by side.
-
-    ``targets`` holds for each keyword of the model's forward one number, or one list over tokens, a row.
-    """
-
-    sequences: Sequences
-    rows: list[list[int]]
-    targets: dict[str, list[Any]]
-
-    @classmethod
-    def of(cls, training_set: TrainingSet, encoded: Encoded, examples: Sequence[Example]) -> "Rows":
-        rows = training_set.kind.training_rows(encoded)
-        if len({len(row) for row in rows}) > 1:
-            raise DataError(
-                f"{training_set.name}: examples have different numbers of choices; split the set by number."
-            )
-        return cls(encoded.sequences, rows, training_set.kind.targets(examples, encoded, training_set.labels))
-
-    @cached_property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of the longest sequence of every row."""
-        lengths = self.sequences.lengths
-        return np.asarray([lengths[row].max() for row in self.rows], np.int64)
-
-    def batch(self, chosen: NDArray[np.int64], pad_id: int) -> dict[str, torch.Tensor]:
-        """Padded inputs and targets: [rows, tokens], or [rows, choices, tokens] where sequences compete."""
-        side_by_side = len(self.rows[0])
-        members = [sequence for row in chosen for sequence in self.rows[row]]
-        width = int(self.lengths[chosen].max())
-        ids = np.full((len(members), width), pad_id, np.int64)
-        mask = np.zeros((len(members), width), np.int64)
-        types = None if self.sequences.types is None else np.zeros((len(members), width), np.int64)
-        for at, member in enumerate(members):
-            length = len(self.sequences.ids[member])
-            ids[at, :length] = self.sequences.ids[member]
-            mask[at, :length] = 1
-            if types is not None and self.sequences.types is not None:
-                types[at, :length] = self.sequences.types[member]
-        inputs: dict[str, NDArray[np.int64]] = {"input_ids": ids, "attention_mask": mask}
-        if types is not None:
-            inputs["token_type_ids"] = types
-        if side_by_side > 1:
-            inputs = {name: v.reshape(len(chosen), side_by_side, width) for name, v in inputs.items()}
-        for name, values in self.targets.items():
-            inputs[name] = _padded([values[row] for row in chosen], width)
-        return {name: torch.from_numpy(values) for name, values in inputs.items()}
-
-
-def _padded(values: list[Any], width: int) -> NDArray[np.int64]:
-    if not isinstance(values[0], list):
-        return np.asarray(values, np.int64)
-    padded = np.full((len(values), width), IGNORED_LABEL, np.int64)
-    for at, numbers in enumerate(values):
-        padded[at, : len(numbers)] = numbers
-    return padded
-
-
-class BatchOrder:
-    """The endless sequence of batches of a set; batch ``i`` depends on ``i`` and ``seed`` alone.
-
-    Every epoch is a new permutation. With ``by_length`` each run of 50 batches is sorted by length before it
-    is cut into batches, and the batches are shuffled: less padding, the same rows per epoch.
-    """
-
-    def __init__(self, lengths: NDArray[np.int64], batch_size: int, by_length: bool, seed: int) -> None:
-        self.lengths, self.batch_size, self.by_length, self.seed = lengths, batch_size, by_length, seed
-        self.per_epoch = math.ceil(len(lengths) / batch_size)
-        self._epoch, self._batches = -1, list[NDArray[np.int64]]()
-
-    def batch(self, index: int) -> NDArray[np.int64]:
-        """Rows of batch ``index``."""
-        epoch, at = divmod(index, self.per_epoch)
-        if epoch != self._epoch:
-            self._epoch, self._batches = epoch, list(self._cut(np.random.default_rng([self.seed, epoch])))
-        return self._batches[at]
-
-    def _cut(self, random: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-        order = random.permutation(len(self.lengths))
-        if not self.by_length:
-            yield from np.split(order, range(self.batch_size, len(order), self.batch_size))
-            return
-        pool = LENGTH_POOL * self.batch_size
-        batches = []
-        for run in np.split(order, range(pool, len(order), pool)):
-            run = run[np.argsort(self.lengths[run], kind="stable")]
-            batches += np.split(run, range(self.batch_size, len(run), self.batch_size))
-        for at in random.permutation(len(batches)):
-            yield batches[at]
-
-
-def stream_seed(*parts: str | int) -> int:
-    """Seed of one stream of random numbers; streams with different names are unrelated."""
-    return int(text_digest(*map(str, parts))[:12], 16)
-
-
-def mixture(hyper: Hyperparameters, rows: Sequence[int], steps: int, seed: int) -> NDArray[np.int64]:
-    """Which set every step draws from: proportional to the sets' rows, up to ``mixture_cap`` (jiant)."""
-    weights = np.asarray(mixture_weights(hyper, rows), np.float64)
-    return np.random.default_rng(seed).choice(len(weights), size=steps, p=weights / weights.sum())
-
-
-def rate_factor(step: int, steps: int, warmup: int) -> float:
-    """Share of the highest learning rate at ``step`` (from 0): linear to 1, then linear towards 0."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return (steps - step) / (steps - warmup)
-
-
-# --- model -------------------------------------------------------------------------------------------------
-
-
-def load_encoder(parent: Checkpoint) -> Any:
-    """The parent's encoder in float32, every weight of it found but for a pooler."""
-    return parent.load("AutoModel")
-
-
-def with_head(encoder: Any, training_set: TrainingSet, seed: int) -> Any:
-    """A model of the set's kind around ``encoder``'s own modules; head and pooler are drawn from ``seed``."""
-    import transformers
-
-    config = deepcopy(encoder.config)
-    labels = training_set.labels or ("LABEL_0", "LABEL_1")  # start and end of an answer; choices need none
-    config.id2label = dict(enumerate(labels))
-    config.label2id = {label: number for number, label in enumerate(labels)}
-    config.problem_type = None
-    torch.manual_seed(seed)
-    model = getattr(transformers, training_set.kind.auto_class).from_config(config)
-    inner = model.base_model
-    if type(inner) is not type(encoder) or inner is model:
-        raise CheckpointError(
-            f"{type(encoder).__name__} has no separate head for {training_set.kind.name}; use another base."
+    if job.mlm is None and job.hyper.mlm_share is not None:
+        raise UsageError(
+            "the recipe sets mlm_share, but there is no text for masked language modelling; name files with "
+            "text, or drop mlm_share."
         )
-    for name, module in encoder.named_children():
-        if name != "pooler":
-            setattr(inner, name, module)
-    return model
-
-
-def freeze(encoder: Any) -> None:
-    """Take the embedding block out of training; nothing below the first layer then needs a gradient."""
-    block = getattr(encoder, "embeddings", None) or encoder.get_input_embeddings()
-    for parameter in block.parameters():
-        parameter.requires_grad_(False)
-
-
-def set_dropout(model: torch.nn.Module, share: float) -> None:
-    """Give every dropout of a model the same share; the saved config keeps the base model's own."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = share
-
-
-def optimiser(parameters: dict[str, torch.nn.Parameter], hyper: Hyperparameters) -> torch.optim.AdamW:
-    """AdamW; biases and normalisation weights, the vectors among the parameters, do not decay."""
-    groups = [
-        {"params": [p for p in parameters.values() if p.ndim > 1], "weight_decay": hyper.weight_decay},
-        {"params": [p for p in parameters.values() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=hyper.learning_rate, eps=hyper.adam_epsilon, fused=True)
+    if job.mlm is not None and job.phase == "target":
+        raise UsageError("masked language modelling is mixed into intermediate phases only; drop it here.")
+    if log_with is not None:
+        if find_spec(log_with) is None:
+            raise UsageError(f"{log_with} is not installed; install it with `pip install {log_with}`.")
+        if log_dir is None:
+            raise UsageError(f"{log_with} needs a folder for its files; name it as log_dir.")
 
 
 # --- the run -----------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Position:
-    """Where a run is; with the tensors of the state file it is all that a continued run needs."""
-
-    job: str
-    attempt: int = 0
-    step: int = 0
-    tokens: int = 0
-    loss_sum: float = 0.0
-    loss_steps: int = 0
-    seconds: float = 0.0
-    best_step: int = 0
-    best_score: float = -math.inf
-    evaluations_since_best: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Dev:
-    """English dev data of one set, declared as a task so that they are scored as tasks are."""
-
-    task: Task
-    examples: list[Example]
-    encoded: Encoded
-    settings: Settings
-
-
 class _Run:
     """A phase under way in ``directory``."""
 
-    def __init__(
-        self,
-        job: PhaseJob,
-        directory: Path,
-        progress: Callable[[Step], None],
-        stop: Callable[[], bool],
-        save_seconds: float,
-    ) -> None:
+    def __init__(self, job: PhaseJob, directory: Path, options: _Options) -> None:
         from accelerate import Accelerator
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        self.accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
-        if self.accelerator.num_processes > 1:
-            raise UsageError(
-                "a phase trains in one process; instead of `accelerate launch` start several processes on "
-                "the same study, each with a GPU of its own: they share out the phases."
-            )
-        self.device = self.accelerator.device
-        self.job, self.directory, self.save_seconds = job, directory, save_seconds
-        self.progress, self.stop = progress, stop
-        self.text_encoder = TextEncoder(job.parent.load_tokenizer())
-        self.sizes: dict[str, int] = {}
-        self.rows = [self._rows(training_set) for training_set in job.sets]
-        self.dev = [self._dev(training_set) for training_set in job.sets if self._wants_dev(training_set)]
-        self.steps = total_steps(job.hyper, [len(rows.rows) for rows in self.rows])
-
-    # Data.
-
-    def _settings(self, training_set: TrainingSet) -> Settings:
-        settings = dict(training_set.kind.defaults)
-        if self.job.hyper.max_length is not None:
-            settings["max_length"] = self.job.hyper.max_length
-        if "label_piece" in settings:
-            settings["label_piece"] = self.job.hyper.label_piece
-        config, tokenizer = self.job.parent.config, self.text_encoder.tokenizer
-        room = min(config.get("max_position_embeddings", math.inf), tokenizer.model_max_length)
-        if int(settings["max_length"]) > room:
-            raise UsageError(
-                f"max_length is {settings['max_length']}, but {self.job.parent.name} reads {room} tokens; "
-                "lower it in the recipe."
-            )
-        return settings
-
-    def _rows(self, training_set: TrainingSet) -> Rows:
-        examples = load_examples(training_set, self.job.data_root, "train", self.job.hyper.train_size)
-        self.sizes[training_set.name] = len(examples)
-        encoded = training_set.kind.encode(examples, self.text_encoder, self._settings(training_set))
-        return Rows.of(training_set, encoded, examples)
-
-    def _wants_dev(self, training_set: TrainingSet) -> bool:
-        if has_dev(training_set, self.job.data_root):
-            return True
-        if self.job.hyper.keep == "best":
-            raise DataError(
-                f"{training_set.name}: there are no English dev data to choose the best step by; add them or "
-                "set keep = 'last' in the recipe."
-            )
-        return False
-
-    def _dev(self, training_set: TrainingSet) -> Dev:
-        kind = training_set.kind
-        group, metrics = DEV_METRICS[kind.name]
-        examples = load_examples(training_set, self.job.data_root, "dev", self.job.hyper.dev_size)
-        settings = self._settings(training_set)
-        task = Task(
-            name=training_set.name,
-            kind=kind,
-            group=group,
-            languages=("en",),
-            metrics=metrics,
-            source=training_set.source,
-            training=training_set.name,
-            labels=training_set.labels,
-            split="dev",
+        self.accelerator = Accelerator(
+            mixed_precision="no",  # the recipe's precision decides, see _autocast
+            log_with=options.log_with,
+            project_dir=None if options.log_dir is None else str(options.log_dir),
         )
-        return Dev(task, examples, kind.encode(examples, self.text_encoder, settings), settings)
+        self.processes = Processes(self.accelerator)
+        self.device = self.accelerator.device
+        self.job, self.directory, self.options = job, directory, options
+        self.data = PhaseData(job)
 
     # Training.
 
     def train(self) -> None:
         """All steps; a loss that is not finite restarts the phase once with other random numbers."""
-        self.position = self._saved_position() or Position(self.job.digest)
+        self.position = self.processes.from_main(self._saved_position()) or Position(self.job.digest)
+        if self.options.log_with is not None:
+            self.accelerator.init_trackers(self.job.condition, self.job.hyper.digest_values())
+        try:
+            self._attempts()
+        finally:
+            for tracker in self.accelerator.trackers if self.options.log_with is not None else ():
+                tracker.finish()
+
+    def _attempts(self) -> None:
         while True:
             try:
                 return self._attempt()
@@ -443,32 +212,49 @@ class _Run:
                     self.job.digest, attempt, seconds=self.position.seconds, notes=[note]
                 )
 
-    def _attempt(self) -> None:
-        job, hyper, position = self.job, self.job.hyper, self.position
-        stream = (job.seed, position.attempt)
+    def _build(self, stream: tuple[int, int]) -> None:
+        """Encoder, a model for every set around it, their trainable parameters and the optimiser."""
+        job, hyper = self.job, self.job.hyper
         self.encoder = load_encoder(job.parent)
-        self.models = [
-            with_head(self.encoder, s, stream_seed("head", s.name, *stream)).to(self.device).train()
-            for s in job.sets
+        self.models: list[Any] = [
+            with_head(self.encoder, s, stream_seed("head", s.name, *stream)) for s in job.sets
         ]
+        if job.mlm is not None:
+            seed = stream_seed("head", job.mlm.name, *stream)
+            model, self.mlm_head_drawn = with_mlm_head(self.encoder, job.parent, seed)
+            self.models.append(model)
+        self.models = [model.to(self.device).train() for model in self.models]
         if job.freeze_embeddings:
             freeze(self.encoder)
         modules = torch.nn.ModuleList(self.models)
         if hyper.dropout is not None:
             set_dropout(modules, hyper.dropout)
+        if hyper.gradient_checkpointing:
+            recompute_layers(self.encoder)
+        self.calls = [torch.compile(m, dynamic=True) for m in self.models] if hyper.compile else self.models
+        self.flops = flops_per_token(self.encoder)
         self.parameters = {name: p for name, p in modules.named_parameters() if p.requires_grad}
         self.optimiser = optimiser(self.parameters, hyper)
+
+    def _attempt(self) -> None:
+        hyper, position, options = self.job.hyper, self.position, self.options
+        stream = (self.job.seed, position.attempt)
+        self._build(stream)
         torch.manual_seed(stream_seed("dropout", *stream))
         if position.step:
-            self._load_state()
-        orders = [
-            BatchOrder(
-                rows.lengths, hyper.batch_size, hyper.group_by_length, stream_seed("order", s.name, *stream)
-            )
-            for s, rows in zip(job.sets, self.rows, strict=True)
-        ]
+            read_state(self.directory / STATE_NAME, self.parameters, self.optimiser, self.device)
+        self.feeds = self.data.feeds(stream)
+        counted = [len(rows) for rows in self.data.rows]
+        lines = len(self.data.lines) if self.data.lines is not None else 0
+        per_batch = [f.order.rows_per_batch for f in self.feeds] if hyper.batch_tokens is not None else None
+        self.steps = total_steps(hyper, counted, lines, per_batch)
         draws = mixture(
-            hyper, [len(rows.rows) for rows in self.rows], self.steps, stream_seed("mixture", *stream)
+            hyper,
+            counted,
+            self.steps,
+            stream_seed("mixture", *stream),
+            mlm_rows=lines,
+            rows_per_batch=per_batch,
         )
         warmup = hyper.warmup_steps
         if warmup is None:
@@ -481,18 +267,23 @@ class _Run:
             for group in self.optimiser.param_groups:
                 group["lr"] = hyper.learning_rate * rate_factor(position.step, self.steps, warmup)
             drawn = int(draws[position.step])
-            first = int((draws[: position.step] == drawn).sum()) * hyper.accumulation
-            loss = self._step(drawn, [orders[drawn].batch(first + i) for i in range(hyper.accumulation)])
+            begun = time.monotonic()
+            if self.processes.count > 1:  # the same in a run that was continued, without a state per process
+                torch.manual_seed(stream_seed("dropout", *stream, position.step, self.processes.rank))
+            loss = self._step(drawn, int((draws[: position.step] == drawn).sum()) * hyper.accumulation)
             position.step += 1
             position.loss_sum += loss
             position.loss_steps += 1
+            position.recent = [*position.recent, (drawn, loss)][-hyper.evaluate_every :]
+            position.interval.seconds += time.monotonic() - begun
             position.seconds = seconds_before + time.monotonic() - started
             new_best = False
             if position.step % hyper.evaluate_every == 0 or position.step == self.steps:
                 new_best = self._evaluate()
-            self.progress(Step(position.step, self.steps, loss, position.tokens))
-            stopping = self.stop() and position.step < self.steps
-            if new_best or stopping or time.monotonic() - last_save >= self.save_seconds:
+            options.progress(Step(position.step, self.steps, loss, position.tokens))
+            wanted = any(self.processes.total([options.stop()]))
+            stopping = wanted and position.step < self.steps
+            if new_best or stopping or time.monotonic() - last_save >= options.save_seconds:
                 self._save_state()
                 last_save = time.monotonic()
             if stopping:
@@ -500,31 +291,57 @@ class _Run:
                     f"stopped at step {position.step} of {self.steps}, state saved; run it again to continue."
                 )
 
-    def _step(self, drawn: int, batches: list[NDArray[np.int64]]) -> float:
-        """One update from ``batches``; gives their mean loss."""
-        model, rows = self.models[drawn], self.rows[drawn]
+    def _step(self, drawn: int, first: int) -> float:
+        """One update from the drawn set's batches from number ``first`` on; gives their mean loss."""
+        hyper, model, feed = self.job.hyper, self.calls[drawn], self.feeds[drawn]
         loss_sum = torch.zeros((), device=self.device)
         try:
-            for chosen in batches:
-                inputs = rows.batch(chosen, self.text_encoder.pad_id)
-                self.position.tokens += int(inputs["attention_mask"].sum())
-                with self.accelerator.autocast():
+            for number in range(first, first + hyper.accumulation):
+                inputs = feed.batch(number)
+                self._count(drawn, inputs)
+                inputs, share = self.processes.part(inputs)
+                if share == 0:
+                    continue
+                with self._autocast():
                     output = model(**{name: tensor.to(self.device) for name, tensor in inputs.items()})
-                loss = output.loss / len(batches)
-                self.accelerator.backward(loss)
+                loss = output.loss / hyper.accumulation * share
+                loss.backward()
                 loss_sum += loss.detach()
         except torch.OutOfMemoryError as error:
             raise XevalError(
-                f"{self.device} runs out of memory at batch_size {self.job.hyper.batch_size}; "
-                "halve batch_size and double accumulation in the recipe."
+                f"{self.device} runs out of memory at {_batch_size(hyper)}; halve it and double accumulation "
+                "in the recipe, or set gradient_checkpointing."
             ) from error
-        value = float(loss_sum)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            reason = " ".join(str(error).split())[:200]
+            raise XevalError(
+                f"torch.compile fails here ({reason}); install a C++ compiler, or drop compile from the recipe."
+            ) from error
+        (value,) = self.processes.total([float(loss_sum)])
         if not math.isfinite(value):
             raise NotFiniteError(f"the loss was not finite at step {self.position.step + 1}")
-        self.accelerator.clip_grad_norm_(self.parameters.values(), self.job.hyper.clip_norm)
+        self.processes.add_gradients(list(self.parameters.values()))
+        torch.nn.utils.clip_grad_norm_(self.parameters.values(), hyper.clip_norm)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         return value
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        """Products in bfloat16 where the recipe, or else the device, says so; weights stay in float32."""
+        wanted = self.job.hyper.precision == "bfloat16"
+        if self.job.hyper.precision is None:
+            wanted = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.autocast(self.device.type, torch.bfloat16) if wanted else nullcontext()
+
+    def _count(self, drawn: int, inputs: Inputs) -> None:
+        tokens = int(inputs["attention_mask"].sum())
+        interval = self.position.interval
+        self.position.tokens += tokens
+        interval.tokens += tokens
+        interval.places += inputs["attention_mask"].numel()
+        interval.flops += tokens * self.flops
+        if drawn == len(self.job.sets):
+            interval.flops += self.models[drawn].head_flops * int((inputs["labels"] >= 0).sum())
 
     # Dev scores.
 
@@ -532,32 +349,52 @@ class _Run:
         """Score the dev data, extend the history; true when a new best state was written."""
         position, scores = self.position, list[float]()
         entry: dict[str, Any] = {"step": position.step, "loss": position.loss_sum / position.loss_steps}
-        position.loss_sum, position.loss_steps = 0.0, 0
-        for dev in self.dev:
-            found = self._dev_scores(dev)
+        entry |= _throughput(position.interval)
+        if len(self.data.names) > 1:
+            entry["loss_by_set"] = recent_losses(self.data, position)
+        position.loss_sum, position.loss_steps, position.interval = 0.0, 0, Interval()
+        constant = []
+        for dev in self.data.dev:
+            found, is_constant = self.processes.from_main(
+                self._dev_scores(dev) if self.processes.main else ({}, False)
+            )
             entry |= {f"{dev.task.name}.{name}": score for name, score in found.items()}
             scores.append(float(np.mean([found[name] for name in dev.task.metrics])))
+            constant += [dev.task.name] * is_constant
+        if constant:
+            entry["constant"] = constant
+        if self.job.hyper.keep == "best":
+            entry["score"] = float(np.mean(scores))
         position.history.append(entry)
+        if self.options.log_with is not None:
+            self.accelerator.log(
+                {name: value for name, value in entry.items() if isinstance(value, int | float)},
+                step=position.step,
+            )
         if self.job.hyper.keep == "last":
             return False
-        entry["score"] = float(np.mean(scores))
         if entry["score"] <= position.best_score:
             position.evaluations_since_best += 1
             return False
         position.best_score, position.best_step = entry["score"], position.step
         position.evaluations_since_best = 0
-        _write_tensors(self._best_file(), {name: p.detach() for name, p in self.parameters.items()}, {})
+        if self.processes.main:
+            write_tensors(self._best_file(), {name: p.detach() for name, p in self.parameters.items()}, {})
         return True
 
-    def _dev_scores(self, dev: Dev) -> dict[str, float]:
+    def _dev_scores(self, dev: Dev) -> tuple[dict[str, float], bool]:
+        """The metrics, and whether all predictions are one and the same label or answer."""
         task, kind = dev.task, dev.task.kind
-        model = self.models[[s.name for s in self.job.sets].index(task.name)].eval()
-        loop = Loop(self.device, self.text_encoder.pad_id)
-        with self.accelerator.autocast():
+        model = self.models[self.data.names.index(task.name)].eval()
+        loop = Loop(self.device, self.data.text_encoder.pad_id)
+        with self._autocast():
             reduced = loop.run(dev.encoded.sequences, lambda batch: kind.reduce(model, batch, dev.settings))
         model.train()
-        found = kind.predict(dev.examples, dev.encoded, reduced, task.labels, task, "en").metrics
-        return {name: float(num.sum() / den.sum()) for name, (num, den) in found.items()}
+        predicted = kind.predict(dev.examples, dev.encoded, reduced, task.labels, task, "en")
+        scores = {name: float(num.sum() / den.sum()) for name, (num, den) in predicted.metrics.items()}
+        texts = predicted.texts
+        answers = {tag for text in texts for tag in text.split()} if kind.name == "tagging" else set(texts)
+        return scores, len(texts) > 1 and len(answers) == 1 and kind.chance(dev.examples) != 1
 
     def _out_of_patience(self) -> bool:
         patience = self.job.hyper.patience
@@ -570,46 +407,17 @@ class _Run:
 
     def _save_state(self) -> None:
         """Replace the state file in one step, then drop best states that it no longer names."""
-        tensors = {f"value/{name}": p.detach() for name, p in self.parameters.items()}
-        for name, parameter in self.parameters.items():
-            for key, tensor in self.optimiser.state.get(parameter, {}).items():
-                tensors[f"{key}/{name}"] = tensor
-        tensors["random/cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
-        _write_tensors(self.directory / STATE_NAME, tensors, asdict(self.position))
+        if not self.processes.main:
+            return
+        write_state(self.directory / STATE_NAME, self.position, self.parameters, self.optimiser, self.device)
         for file in self.directory.glob("best-*.safetensors"):
             if file != self._best_file():
                 file.unlink()
 
     def _saved_position(self) -> Position | None:
         """The position in the state file; None where there is none, or it belongs to another job."""
-        from safetensors import safe_open
-
-        path = self.directory / STATE_NAME
-        if not path.exists():
-            return None
-        with safe_open(path, framework="pt") as file:
-            position = Position(**json.loads(file.metadata()["position"]))
-        return position if position.job == self.job.digest else None
-
-    def _load_state(self) -> None:
-        from safetensors.torch import load_file
-
-        tensors = load_file(self.directory / STATE_NAME)
-        random = {name: tensors.pop(f"random/{name}", None) for name in ("cpu", "cuda")}
-        with torch.no_grad():
-            for key, tensor in tensors.items():
-                entry, name = key.split("/", 1)
-                parameter = self.parameters[name]
-                if entry == "value":
-                    parameter.copy_(tensor)
-                else:
-                    self.optimiser.state[parameter][entry] = tensor.to(self.device).clone()
-        assert random["cpu"] is not None
-        torch.set_rng_state(random["cpu"])
-        if random["cuda"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(random["cuda"], self.device)
+        position = read_position(self.directory / STATE_NAME)
+        return position if position is not None and position.job == self.job.digest else None
 
     # The result.
 
@@ -624,60 +432,42 @@ class _Run:
         if finished.exists():
             shutil.rmtree(finished)
         if job.hyper.keep == "best":
-            self._load_best()
-        if job.phase == "target":
-            self.models[0].save_pretrained(finished)
-        else:
-            weights = self.encoder.state_dict()
-            if not _has_pooler(job.parent):
-                weights = {name: tensor for name, tensor in weights.items() if not name.startswith("pooler.")}
-            self.encoder.save_pretrained(finished, state_dict=weights)
+            read_values(self._best_file(), self.parameters)
+        model = self.models[0] if job.phase == "target" else self.encoder
+        if self.options.save_dtype is not None:
+            model.to(torch.bfloat16)
+        weights = model.state_dict()
+        if job.phase == "intermediate" and not _has_pooler(job.parent):
+            weights = {name: tensor for name, tensor in weights.items() if not name.startswith("pooler.")}
+        model.save_pretrained(finished, state_dict=weights)
         for name in TOKENIZER_FILES:
             if (job.parent.path / name).exists():
                 shutil.copyfile(job.parent.path / name, finished / name)
-        recipe = job.hyper.model_dump() | {
-            "name": job.recipe,
-            "steps": position.step,
-            "planned_steps": self.steps,
-            "freeze_embeddings": job.freeze_embeddings,
-            "phase_version": PHASE_VERSION,
-        }
-        if job.hyper.keep == "best":
-            recipe |= {"best_step": position.best_step, "best_score": position.best_score}
-        Lineage(
-            phase=job.phase,
-            base=job.base,
-            parent=job.parent.digest,
-            condition=job.condition,
-            target="+".join(s.name for s in job.sets) if job.phase == "target" else None,
-            seed=job.seed,
-            recipe=recipe,
-            data=[
-                TrainingData(name=s.name, digest=job.data_digests[s.name], rows=self.sizes[s.name])
-                for s in job.sets
-            ],
-            history=position.history,
-            software={package: metadata.version(package) for package in SOFTWARE},
-            device=device_name(self.device),
-            wall_seconds=round(position.seconds, 3),
-            notes="; ".join(position.notes) or None,
-        ).write(finished)
+        card = lineage_card(
+            job,
+            self.data,
+            position,
+            planned_steps=self.steps,
+            device=device_name(self.device, self.processes.count),
+            mlm_head=None if job.mlm is None else "drawn" if self.mlm_head_drawn else "parent",
+            save_dtype=self.options.save_dtype,
+        )
+        card.write(finished)
         return finished
 
-    def _load_best(self) -> None:
-        from safetensors.torch import load_file
 
-        best = load_file(self._best_file())
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.copy_(best[name])
+def _throughput(interval: Interval) -> dict[str, float]:
+    return {
+        "tokens_per_second": round(interval.tokens / interval.seconds, 1),
+        "padding_share": round(1 - interval.tokens / interval.places, 4),
+        "model_flops_per_second": float(f"{interval.flops / interval.seconds:.4g}"),
+    }
 
 
-def device_name(device: torch.device) -> str:
-    """The device in words, for the card."""
-    if device.type == "cuda":
-        return str(torch.cuda.get_device_name(device))
-    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+def _batch_size(hyper: Hyperparameters) -> str:
+    if hyper.batch_tokens is not None:
+        return f"batch_tokens {hyper.batch_tokens}"
+    return f"batch_size {hyper.batch_size}"
 
 
 def _has_pooler(checkpoint: Checkpoint) -> bool:
@@ -688,13 +478,3 @@ def _has_pooler(checkpoint: Checkpoint) -> bool:
             if any("pooler" in name for name in list(file.keys())):
                 return True
     return False
-
-
-def _write_tensors(path: Path, tensors: dict[str, torch.Tensor], position: dict[str, Any]) -> None:
-    """A safetensors file, written under a temporary name and renamed."""
-    from safetensors.torch import save_file
-
-    temporary = path.with_suffix(".writing")
-    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, temporary, metadata={"position": json.dumps(position)})
-    temporary.replace(path)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from xeval.errors import UsageError
 from xeval.tasks.base import TrainingSet
@@ -42,13 +42,40 @@ class Hyperparameters(BaseModel):
     dropout: float | None = Field(default=None, ge=0, lt=1, description="None keeps the base model's own")
     train_size: PositiveInt | None = Field(default=None, description="examples of each set; None takes all")
     mixture_cap: PositiveInt | None = Field(default=None, description="limit of a set's weight in a mixture")
+    mixture_temperature: float | None = Field(
+        default=None,
+        gt=0,
+        description="T: a set of n rows, after the cap, has weight n**(1/T); None is T = 1",
+    )
+    mlm_share: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="of the steps, added for masked language modelling; None counts its lines as rows of a set",
+    )
     group_by_length: bool = False
+    batch_tokens: PositiveInt | None = Field(
+        default=None, description="replaces batch_size: most tokens of a batch, padding included"
+    )
+    precision: Literal["float32", "bfloat16"] | None = Field(
+        default=None, description="of the products; None is bfloat16 on a GPU that has it, float32 elsewhere"
+    )
+    gradient_checkpointing: bool | None = Field(
+        default=None, description="compute the layers again in the backward pass: less memory, more time"
+    )
+    compile: bool | None = Field(default=None, description="torch.compile, for any length of batch")
     evaluate_every: PositiveInt = 1000
     dev_size: PositiveInt = 500
     keep: Literal["best", "last"] = "best"
     patience: PositiveInt | None = Field(
         default=None, description="evaluations without a new best before stopping"
     )
+
+    @field_validator("gradient_checkpointing", "compile")
+    @classmethod
+    def _off(cls, value: bool | None) -> bool | None:
+        """Off is off, however it is written: one digest."""
+        return value or None
 
     def digest_values(self) -> dict[str, Any]:
         """What a node's digest takes in. Values that are None are left out: a setting that is added later and off
@@ -57,19 +84,43 @@ class Hyperparameters(BaseModel):
         return self.model_dump(exclude_none=True)
 
 
-def total_steps(hyper: Hyperparameters, rows: Sequence[int]) -> int:
-    """Steps of a phase on sets of so many rows: ``epochs`` over every set, or ``max_steps``."""
+def total_steps(
+    hyper: Hyperparameters,
+    rows: Sequence[int],
+    mlm_rows: int = 0,
+    rows_per_batch: Sequence[float] | None = None,
+) -> int:
+    """Steps of a phase: ``epochs`` over the rows that count of every set, or ``max_steps``.
+
+    Steps of masked language modelling come on top: those of one more set of ``mlm_rows``, or, with
+    ``mlm_share``, so many that they make up this share. The tasks see their data equally often either way.
+
+    Args:
+        rows: of every set of the tasks.
+        mlm_rows: lines for masked language modelling; 0 is none.
+        rows_per_batch: mean of every set and of the lines, where ``batch_tokens`` cuts the batches; else
+            ``batch_size``.
+    """
     if hyper.max_steps is not None:
         return hyper.max_steps
-    per_step = hyper.batch_size * hyper.accumulation
-    return sum(max(1, math.ceil(hyper.epochs * size / per_step)) for size in mixture_weights(hyper, rows))
+    counted = mixture_weights(hyper, rows, mlm_rows)
+    per_batch = rows_per_batch or [hyper.batch_size] * len(counted)
+    steps = sum(
+        max(1, math.ceil(hyper.epochs * size / (batch * hyper.accumulation)))
+        for size, batch in zip(counted, per_batch, strict=False)
+    )
+    return steps if hyper.mlm_share is None else round(steps / (1 - hyper.mlm_share))
 
 
-def mixture_weights(hyper: Hyperparameters, rows: Sequence[int]) -> list[int]:
-    """How many rows of every set count: all, or ``mixture_cap`` at most where several sets are mixed."""
-    if hyper.mixture_cap is None or len(rows) == 1:
-        return list(rows)
-    return [min(size, hyper.mixture_cap) for size in rows]
+def mixture_weights(hyper: Hyperparameters, rows: Sequence[int], mlm_rows: int = 0) -> list[int]:
+    """How many rows of every set count: all, or ``mixture_cap`` at most where several sets are mixed.
+
+    The lines for masked language modelling are the last of the sets, unless they have a share of their own.
+    """
+    sizes = [*rows, mlm_rows] if mlm_rows and hyper.mlm_share is None else list(rows)
+    if hyper.mixture_cap is None or len(sizes) == 1:
+        return sizes
+    return [min(size, hyper.mixture_cap) for size in sizes]
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
-from train import phases, study
+from train import grid, loop, phases
+from train.grid import Node, nodes, study_texts
+from train.intermediates import condition_sets, training_set
+from train.loop import train_study
 from train.phases import NotFiniteError, PhaseJob
-from train.study import Node, Study, load_study, nodes, plan_study, study_texts, train_study
+from train.plan import plan_study
+from train.study import Study, load_study
 from xeval.checkpoints import Checkpoint, discover
 from xeval.errors import UsageError
 
@@ -129,6 +133,43 @@ def test_the_grid_shares_its_prefixes(file: Path) -> None:
     assert parents == {"intermediate"}
 
 
+GOLDEN = """
+[study]
+name = "golden"
+base = "somewhere"
+conditions = ["none", "xhops-lookup"]
+targets = ["xhops-claim-1", "xhops-question-1"]
+freeze_embeddings = true
+seeds = { baseline = 1, intermediate = [7] }
+[recipe]
+target = { train_size = 16 }
+"""
+
+
+def test_digests_are_those_of_finished_studies(tmp_path: Path) -> None:
+    """Values of commit 8ab4a76: a change of them has every finished node trained again."""
+    path = tmp_path / "golden.toml"
+    path.write_text(GOLDEN)
+    read = load_study(path)
+    claim, question = read.target_sets()
+    lookup = condition_sets("xhops-lookup")
+    base = Node("base/x", "base", "00")
+    data = {"xhops-claim": "11", "xhops-question": "22", "xhops-lookup": "33"}
+    first = grid._child(read, base, "intermediate", "xhops-lookup", lookup, 7, data)
+    found = [
+        first,
+        grid._child(read, first, "target", "xhops-lookup", (claim,), 7, data),
+        grid._child(read, base, "target", "none", (question,), 0, data),
+    ]
+    assert [node.digest for node in found] == [
+        "9613a071b33798df5318f421c5fb41c8",
+        "7dbb50358f7ff0aeb5345098adb3b290",
+        "e174e7f5378fbbd310648958e2eedc6d",
+    ]
+    rounded = replace(read, save_dtype="bfloat16")
+    assert grid._child(rounded, base, "intermediate", "xhops-lookup", lookup, 7, data).digest != first.digest
+
+
 def test_a_change_touches_what_depends_on_it(file: Path) -> None:
     before = names(file)
     fewer = names(edited(file, "baseline = 2", "baseline = 1"))
@@ -154,7 +195,7 @@ def test_the_texts_of_a_study_are_those_of_training_dev_and_evaluation(file: Pat
                 or getattr(example, "first", None)
                 or example.target in texts
             )
-    lookup = study.training_set("xhops-lookup").source
+    lookup = training_set("xhops-lookup").source
     for split in ("train", "dev"):
         example = lookup.load(None, "en", split)[0]
         assert {example.question, example.context} <= texts
@@ -197,6 +238,22 @@ def test_a_study_is_trained_once(small: Study, tmp_path: Path) -> None:
     assert times == {node.name: (out / node.name / "xeval.json").stat().st_mtime_ns for node in grid}
 
 
+def test_weights_may_be_saved_in_half_the_size(small: Study, tmp_path: Path) -> None:
+    halved = replace(small, save_dtype="bfloat16", conditions=("none",), targets=small.targets[:1])
+    whole = replace(halved, save_dtype=None)
+    sizes = []
+    for read in (halved, whole):
+        train_study(read, tmp_path)
+        _, target = nodes(read)
+        sizes.append((tmp_path / target.name / "model.safetensors").stat().st_size)
+        card = Checkpoint(tmp_path / target.name, target.name).lineage
+        assert card is not None
+        assert card.recipe.get("save_dtype") == read.save_dtype
+        assert not list((tmp_path / target.name).glob("*state*"))
+    assert 1.8 < sizes[1] / sizes[0] < 2.1
+    assert not list(tmp_path.rglob("*.partial"))
+
+
 def test_a_failed_node_stops_only_what_starts_from_it(
     small: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,7 +292,7 @@ def test_a_trimmed_base_reads_the_evaluation_texts_as_before(small: Study, tmp_p
     assert trimmed_pieces == whole_pieces
 
 
-class Told(study.Silent):
+class Told(loop.Silent):
     """Calls ``on_step`` after every step of a phase, and ``on_end`` when a node is done."""
 
     def __init__(self, on_step: Any = None, on_end: Any = None) -> None:
@@ -278,7 +335,8 @@ def test_a_signal_saves_the_state_and_ends_the_run(
 PROGRAM = """
 import sys
 from pathlib import Path
-from train.study import Silent, load_study, train_study
+from train.loop import Silent, train_study
+from train.study import load_study
 
 class Told(Silent):
     def start(self, node):

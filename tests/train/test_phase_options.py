@@ -1,0 +1,260 @@
+"""What a phase may do besides: number formats, memory, compiling, logs, and the mark of diverged runs."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from memory_sets import CHOICES, CLAIMS, TAGS, MemorySource, card_of, changed, claims, tiny_job, weights
+from safetensors.torch import load_file
+
+from train.models import flops_per_token, freeze, load_encoder
+from train.phases import PhaseJob, Step, train_phase
+from xeval.checkpoints import Checkpoint
+from xeval.errors import UsageError, XevalError
+from xeval.tasks.base import TrainingSet
+from xeval.tasks.classification import CLASSIFICATION
+
+
+@pytest.fixture
+def job(tiny_encoder: Path) -> PhaseJob:
+    return tiny_job(tiny_encoder)
+
+
+def losses_of(job: PhaseJob, out: Path) -> list[float]:
+    steps: list[Step] = []
+    train_phase(job, out, progress=steps.append)
+    return [step.loss for step in steps]
+
+
+# --- unchanged where nothing is switched on ----------------------------------------------------------------
+
+# Computed with the loop as it was before it had any of these switches (torch 2.13.0 on a CPU with AVX-512,
+# one thread): the losses of every step, and a digest of the weights file.
+GOLDEN: dict[str, tuple[list[float], str]] = {
+    "plain": (
+        [1.62949, 1.59115, 1.34881, 1.38931, 1.57729, 2.48848, 1.4504, 1.23134],
+        "1c5b8615f1542c6ab4cf2b376b0fe117",
+    ),
+    "best of several": (
+        [1.58519, 1.19854, 1.85379, 0.964309, 0.511802, 1.20963, 1.09859, 0.684464, 1.06408, 1.08337],
+        "a6feced63f2fc1084c527a95e083f989",
+    ),
+    "mixture": (
+        [
+            0.61551,
+            1.36128,
+            1.39204,
+            0.664666,
+            1.14154,
+            0.853446,
+            1.43492,
+            1.25773,
+            1.01666,
+            1.32085,
+            0.841298,
+            1.0477,
+        ],
+        "d612a3b14bb8ad53e946a141f40dd1ec",
+    ),
+}
+
+
+def golden_job(job: PhaseJob, case: str) -> PhaseJob:
+    if case == "plain":
+        return job
+    if case == "best of several":
+        return changed(job, keep="best", evaluate_every=2, accumulation=2, max_steps=10)
+    mixed = replace(job, sets=(TAGS, CHOICES), phase="intermediate", freeze_embeddings=True)
+    return changed(mixed, group_by_length=True, mixture_cap=8, max_steps=12)
+
+
+@pytest.mark.parametrize("case", ["plain", "best of several", "mixture"])
+def test_nothing_has_changed_with_all_switches_off(job: PhaseJob, case: str, tmp_path: Path) -> None:
+    losses, digest = GOLDEN[case]
+    assert losses_of(golden_job(job, case), tmp_path / "out") == pytest.approx(losses, rel=1e-4)
+    same = ("2.13.0", "AVX512", 1)
+    if (
+        torch.__version__.split("+")[0],
+        torch.backends.cpu.get_cpu_capability(),
+        torch.get_num_threads(),
+    ) == same:
+        assert hashlib.blake2b(weights(tmp_path / "out"), digest_size=16).hexdigest() == digest
+
+
+# --- number formats, memory, compiling ---------------------------------------------------------------------
+
+
+def test_recomputing_the_layers_changes_no_bit(job: PhaseJob, tmp_path: Path) -> None:
+    plain = train_phase(job, tmp_path / "plain")
+    recomputed = train_phase(changed(job, gradient_checkpointing=True), tmp_path / "recomputed")
+    assert weights(recomputed) == weights(plain)
+
+
+def test_bfloat16_computes_in_it_and_keeps_float32_weights(job: PhaseJob, tmp_path: Path) -> None:
+    plain = losses_of(job, tmp_path / "plain")
+    rounded = losses_of(changed(job, precision="bfloat16"), tmp_path / "rounded")
+    assert rounded != plain
+    assert rounded[0] == pytest.approx(plain[0], rel=0.05)
+    tensors = load_file(tmp_path / "rounded" / "model.safetensors")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+    assert losses_of(changed(job, precision="float32"), tmp_path / "float32") == plain
+
+
+def test_every_model_is_compiled_once_for_any_length(
+    job: PhaseJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[tuple[str, bool]] = []
+
+    def compile_nothing(model: Any, *, dynamic: bool) -> Any:
+        compiled.append((type(model).__name__, dynamic))
+        return model
+
+    mixed = replace(job, phase="intermediate", sets=(CLAIMS, TAGS))
+    plain = train_phase(mixed, tmp_path / "plain")
+    assert not compiled
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    out = train_phase(changed(mixed, compile=True), tmp_path / "out")
+    assert compiled == [("BertForSequenceClassification", True), ("BertForTokenClassification", True)]
+    assert weights(out) == weights(plain)
+
+
+def test_a_missing_compiler_is_one_sentence(
+    job: PhaseJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compile_without_compiler(model: Any, *, dynamic: bool) -> Any:
+        del model, dynamic
+
+        def forward(**inputs: Any) -> Any:
+            del inputs
+            raise torch._dynamo.exc.TorchDynamoException("No working C++\ncompiler found")
+
+        return forward
+
+    monkeypatch.setattr(torch, "compile", compile_without_compiler)
+    with pytest.raises(XevalError, match=r"torch.compile fails here \(No working C\+\+ compiler found\)"):
+        train_phase(changed(job, compile=True), tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_a_compiled_phase_learns_the_same(job: PhaseJob, tmp_path: Path) -> None:
+    still = changed(job, dropout=0.0)
+    plain = losses_of(still, tmp_path / "plain")
+    assert losses_of(changed(still, compile=True), tmp_path / "compiled") == pytest.approx(plain, rel=1e-3)
+
+
+def test_weights_on_disk_in_half_the_room(job: PhaseJob, tmp_path: Path) -> None:
+    job = replace(job, phase="intermediate")
+    whole = train_phase(job, tmp_path / "whole")
+    half = train_phase(job, tmp_path / "half", save_dtype="bfloat16")
+    exact, rounded = (load_file(path / "model.safetensors") for path in (whole, half))
+    for name, tensor in exact.items():
+        assert torch.equal(rounded[name], tensor.to(torch.bfloat16)), name
+    assert len(weights(half)) < 0.6 * len(weights(whole))
+    assert card_of(half).recipe["save_dtype"] == "bfloat16"
+    assert "weights rounded to bfloat16 when saved" in (card_of(half).notes or "")
+    child = replace(job, phase="target", parent=Checkpoint(half, "half"))
+    assert Checkpoint(train_phase(child, tmp_path / "child"), "child").config["dtype"] == "float32"
+
+
+# --- throughput --------------------------------------------------------------------------------------------
+
+
+def test_operations_are_counted_by_hand(tiny_encoder: Path) -> None:
+    encoder = load_encoder(Checkpoint(tiny_encoder, "tiny"))
+    # Two layers: four matrices of 32 x 32, and two of 32 x 64.
+    layers = 2 * (4 * 32 * 32 + 2 * 32 * 64)
+    assert flops_per_token(encoder) == 6 * layers
+    freeze(encoder)
+    assert flops_per_token(encoder) == 6 * layers, (
+        "embeddings are looked up: frozen or not, they count nothing"
+    )
+    for parameter in encoder.encoder.layer[0].parameters():
+        parameter.requires_grad_(False)
+    assert flops_per_token(encoder) == (6 + 2) * layers / 2
+
+
+def test_the_history_holds_the_throughput(job: PhaseJob, tmp_path: Path) -> None:
+    seen: list[Step] = []
+    out = train_phase(job, tmp_path / "out", progress=seen.append)
+    flops = flops_per_token(load_encoder(job.parent))
+    for entry in card_of(out).history:
+        assert entry["tokens_per_second"] > 0
+        assert 0 <= entry["padding_share"] < 0.5
+        assert entry["model_flops_per_second"] == pytest.approx(entry["tokens_per_second"] * flops, rel=1e-3)
+    grouped = train_phase(changed(job, group_by_length=True, max_steps=24), tmp_path / "grouped")
+    loose = train_phase(changed(job, max_steps=24), tmp_path / "loose")
+    padding = [np.mean([e["padding_share"] for e in card_of(path).history]) for path in (grouped, loose)]
+    assert padding[0] < padding[1]
+
+
+def test_the_history_reaches_tensorboard(job: PhaseJob, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    plain = train_phase(job, tmp_path / "plain")
+    out = train_phase(job, tmp_path / "out", log_with="tensorboard", log_dir=tmp_path / "logs")
+    assert weights(out) == weights(plain)
+    events = EventAccumulator(str(tmp_path / "logs" / job.condition))
+    events.Reload()
+    for name in ("loss", "tokens_per_second", "claims.accuracy"):
+        logged = [(event.step, event.value) for event in events.Scalars(name)]
+        assert [step for step, _ in logged] == [4, 8]
+        assert [value for _, value in logged] == pytest.approx(
+            [e[name] for e in card_of(out).history], rel=1e-6
+        )
+
+
+def test_a_tracker_needs_its_package_and_a_folder(
+    job: PhaseJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(UsageError, match=r"wandb is not installed; install it with `pip install wandb`\."):
+        train_phase(job, tmp_path / "out", log_with="wandb", log_dir=tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    with pytest.raises(UsageError, match="needs a folder"):
+        train_phase(job, tmp_path / "out", log_with="wandb")
+
+
+# --- diverged runs -----------------------------------------------------------------------------------------
+
+
+def unlearnable() -> TrainingSet:
+    """Labels that have nothing to do with the texts."""
+    labels = np.random.default_rng(0).permutation(["yes", "no"] * 12)
+    rows = [replace(e, label=str(label)) for e, label in zip(claims(), labels, strict=True)]  # type: ignore[type-var]
+    return TrainingSet("claims", CLASSIFICATION, MemorySource({"train": rows, "dev": rows}), ("yes", "no"))
+
+
+def test_one_answer_to_everything_is_marked(job: PhaseJob, tmp_path: Path) -> None:
+    exploded = changed(job, learning_rate=0.3, max_steps=60, evaluate_every=30)
+    card = card_of(train_phase(exploded, tmp_path / "out"))
+    assert card.recipe["diverged"] is True
+    assert card.history[-1]["constant"] == ["claims"]
+    assert "diverged: one answer to all English dev items of claims" in (card.notes or "")
+
+
+def test_a_loss_no_better_than_a_constant_answer_is_marked(job: PhaseJob, tmp_path: Path) -> None:
+    still = changed(replace(job, sets=(unlearnable(),)), learning_rate=1e-9, max_steps=40, evaluate_every=40)
+    card = card_of(train_phase(still, tmp_path / "out"))
+    assert card.recipe["diverged"] is True
+    assert "that of the best constant answer is 0.6931" in (card.notes or "")
+
+
+def test_a_run_that_learns_is_not_marked(job: PhaseJob, tmp_path: Path) -> None:
+    tuned = changed(job, max_steps=150, evaluate_every=50, learning_rate=5e-3, keep="best")
+    card = card_of(train_phase(tuned, tmp_path / "out"))
+    assert "diverged" not in card.recipe
+    assert card.notes is None
+
+
+def test_dev_data_of_one_label_are_no_sign(job: PhaseJob, tmp_path: Path) -> None:
+    yes = [example for example in claims() if example.label == "yes"]  # type: ignore[union-attr]
+    sets = (replace(CLAIMS, source=MemorySource({"train": claims(), "dev": yes})),)
+    tuned = changed(replace(job, sets=sets), max_steps=150, evaluate_every=150, learning_rate=5e-3)
+    card = card_of(train_phase(tuned, tmp_path / "out"))
+    assert card.history[-1]["claims.accuracy"] > 0.9
+    assert "diverged" not in card.recipe

@@ -1,0 +1,112 @@
+"""Sets that a study file declares itself, and conditions with masked language modelling."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_studies import tiny_study
+
+from train.grid import nodes, study_texts
+from train.loop import train_study
+from train.plan import plan_study
+from train.study import Study, load_study
+from xeval.checkpoints import Checkpoint
+from xeval.errors import UsageError
+
+OWN = """
+[sets.mine]
+file = "mine.jsonl"
+kind = "classification"
+[mlm]
+files = ["wiki/{lang}.txt"]
+languages = ["de", "ru"]
+"""
+CONDITIONS = 'conditions = ["none", "mine", "mine+mlm", "mine+xhops-lookup"]'
+
+
+@pytest.fixture
+def study(tmp_path: Path, tiny_encoder: Path) -> Study:
+    rows = [
+        {"lang": "en", "id": str(n), "first": f"text {n}", "label": ("no", "yes")[n % 2]} for n in range(60)
+    ]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "wiki").mkdir()
+    (tmp_path / "wiki/de.txt").write_text("Ein Haus am See.\n\nEin Hund.\n")
+    (tmp_path / "wiki/ru.txt").write_text("Дом у озера.\n")
+    return written(tmp_path, tiny_encoder)
+
+
+def written(folder: Path, encoder: Path, old: str = "", new: str = "", own: str = OWN) -> Study:
+    """The study with one change of the text."""
+    path = tiny_study(folder, encoder).path
+    text = (
+        path.read_text().replace('conditions = ["none", "xhops-lookup"]', f'{CONDITIONS}\ndata = "."') + own
+    )
+    text = text.replace(
+        "[recipe.intermediate]", "[recipe.intermediate]\nmlm_share = 0.5\nmixture_temperature = 2.0"
+    )
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    return load_study(path)
+
+
+def test_a_set_of_ones_own_and_masked_language_modelling_are_trained(study: Study, tmp_path: Path) -> None:
+    grid = {node.name.rsplit("-", 1)[0]: node for node in nodes(study)}
+    plain, mixed = grid["mine/intermediate/seed-7"], grid["mine+mlm/intermediate/seed-7"]
+    assert plain.sets == mixed.sets
+    assert (plain.mlm, plain.hyper and plain.hyper.mlm_share) == (None, None)
+    assert mixed.hyper is not None
+    assert mixed.hyper.mlm_share == 0.5
+    assert plain.digest != mixed.digest
+    outcome = train_study(study, tmp_path / "out")
+    assert outcome.failures == ()
+    cards = {name: Checkpoint(tmp_path / "out" / node.name, name).lineage for name, node in grid.items()}
+    card = cards["mine+mlm/intermediate/seed-7"]
+    assert card is not None
+    assert [data.name for data in card.data] == ["mine", "mlm"]
+    assert card.condition == "mine+mlm"
+    planned = {p.node.name: p.steps for p in plan_study(study, tmp_path / "out")}
+    assert card.recipe["planned_steps"] == planned[mixed.name]
+    assert "Дом у озера." in set(study_texts(study))
+
+
+def test_the_text_and_the_rows_are_part_of_the_digests(study: Study, tmp_path: Path) -> None:
+    def digests() -> dict[str, str]:
+        return {node.name.rsplit("-", 1)[0]: node.digest for node in nodes(load_study(study.path))}
+
+    before = digests()
+    (tmp_path / "wiki/ru.txt").write_text("Другой дом.\n")
+    changed = {name for name, digest in digests().items() if digest != before[name]}
+    assert {name.split("/")[0] for name in changed} == {"mine+mlm"}
+    with (tmp_path / "mine.jsonl").open("a") as file:
+        file.write(json.dumps({"lang": "en", "id": "x", "first": "more", "label": "no"}) + "\n")
+    changed = {name for name, digest in digests().items() if digest != before[name]}
+    assert {name.split("/")[0] for name in changed} == {"mine", "mine+mlm", "mine+xhops-lookup"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"mine+mlm"', '"mlm"', "mlm stands once and beside a task"),
+        ('"mine+mlm"', '"xhops-claim"', "no condition uses it"),
+        ("[mlm]", "[sets.spare]", r"unknown key 'files' in \[sets.spare\]"),
+        ("[sets.mine]", "[sets.mnli]", "the name is taken"),
+        ('file = "mine.jsonl"\nkind = "classification"', "", "either file or translation_of"),
+        ("[sets.mine]", "[sets.other]", "unknown training set 'mine'"),
+        ("kind =", "kinds =", r"unknown key 'kinds' in \[sets.mine\]; did you mean 'kind'"),
+        ('languages = ["de", "ru"]', "language = []", r"unknown key 'language' in \[mlm\]"),
+        ('file = "mine.jsonl"', 'file = "none.jsonl"', "none.jsonl"),
+    ],
+)
+def test_what_does_not_fit_is_said(
+    study: Study, tmp_path: Path, tiny_encoder: Path, old: str, new: str, message: str
+) -> None:
+    del study
+    with pytest.raises(UsageError, match=message):
+        written(tmp_path, tiny_encoder, old, new)
+
+
+def test_a_condition_with_mlm_needs_text(study: Study, tmp_path: Path, tiny_encoder: Path) -> None:
+    del study
+    with pytest.raises(UsageError, match=r"'mine\+mlm' needs text; add \[mlm\]"):
+        written(tmp_path, tiny_encoder, own=OWN[: OWN.index("[mlm]")])
