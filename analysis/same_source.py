@@ -26,7 +26,11 @@ OWN: Mapping[str, str] = {
         for form in ("claim", "question", "choice")
         for hops in (1, 2, 3)
     },
-    **{f"xhops-small-question-{hops}": "xhops-small-question" for hops in (1, 2)},
+    **{
+        f"xhops-small-{form}-{hops}": f"xhops-small-{form}"
+        for form in ("claim", "question", "choice")
+        for hops in (1, 2)
+    },
     **{f"babi-{number}": "babi-en" for number in (1, 2, 3)},
     "babi-4": "babi-4-en",
     **{
@@ -45,17 +49,29 @@ NEARLY: Mapping[str, Mapping[str, str]] = {
     "mnli": {
         "anli-plus": "ANLI+ joins SNLI, MNLI and the three rounds of ANLI",
         "anli+": "ANLI+ joins SNLI, MNLI and the three rounds of ANLI",
+        "mnli-translated": "MNLI and its machine translations",
     },
-    "squad": {"squad-v2": "SQuAD 2.0 holds the questions of SQuAD 1.1"},
+    "pawsx-en": {"pawsx-translated": "PAWS-X's English training set and its machine translations"},
+    "squad": {
+        "squad-v2": "SQuAD 2.0 holds the questions of SQuAD 1.1",
+        "squad-translated": "SQuAD 1.1 and its machine translations",
+    },
     "udpos-en": {"udpos-words-en": "the same sentences with other word boundaries"},
     "udpos-words-en": {"udpos-en": "the same sentences with other word boundaries"},
     "xhops-question": {
         "xhops-question-1hop": "its one-hop half",
         "xhops-small-question": "the same worlds, smaller",
+        "xhops-small-question-1hop": "the one-hop half of the same worlds, smaller",
     },
     "xhops-small-question": {
+        "xhops-small-question-1hop": "its one-hop half",
         "xhops-question-1hop": "the one-hop half of the same worlds, larger",
         "xhops-question": "the same worlds, larger",
+    },
+    **{
+        f"xhops-{size}{form}": {f"xhops-{other}{form}": f"the same worlds, {how}"}
+        for form in ("claim", "choice")
+        for size, other, how in (("", "small-", "smaller"), ("small-", "", "larger"))
     },
     "babi-en": {"babi-4-en": "the same simulated world"},
     "babi-4-en": {"babi-en": "the same simulated world"},

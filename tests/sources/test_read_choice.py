@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from published import write_parquet
 
 from xeval.errors import DataError
 from xeval.sources.choice import read_commonsenseqa, read_cosmosqa, read_hellaswag, read_xcopa
@@ -87,12 +88,21 @@ def test_cosmosqa_clusters_by_passage(tmp_path: Path) -> None:
 
 def test_hellaswag_published_and_converted_forms(tmp_path: Path) -> None:
     row = {"endings": ["a", "b ", "c", "d"], "label": 2, "source_id": "video"}
-    rows = ({"ind": 24, "ctx": "A man", **row}, {"ind": 25, "context": "A man", **row, "label": "0"})
+    rows = (
+        {"ind": 24, "ctx_a": "A man sits.", "ctx_b": "he", "ctx": "A man sits. he", **row},
+        {"ind": 25, "ctx_a": "A man sits.", "ctx_b": "", "ctx": "A man sits.", **row},
+        {"ind": 26, "context": "A man sits.", **row, "label": "0"},
+    )
     examples = read_hellaswag([write(tmp_path / "x", *rows)], "en")
-    assert [(e.item_id, e.cluster_id, e.choices[1], e.label) for e in examples] == [
-        ("24", "video", "b", 2),
-        ("25", "video", "b", 0),
+    # jiant daa5a25: prompt ctx_a, choices "{ctx_b} {ending}"
+    assert [(e.item_id, e.cluster_id, e.context, e.choices[1], e.label) for e in examples] == [
+        ("24", "video", "A man sits.", "he b", 2),
+        ("25", "video", "A man sits.", "b", 2),
+        ("26", "video", "A man sits.", "b", 0),
     ]
+    columns = {name: [row[name] for row in rows[:2]] for name in rows[0]}
+    parquet = write_parquet(tmp_path / "train-0.parquet", {**columns, "label": ["2", "2"]})
+    assert read_hellaswag([parquet], "en") == examples[:2]
     with pytest.raises(DataError, match="line 1: 'label' is None"):
         read_hellaswag([write(tmp_path / "y", {**rows[0], "label": None})], "en")
     with pytest.raises(DataError, match="'endings' is no list of texts"):

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,13 @@ import pytest
 from xeval.errors import DataError
 from xeval.examples import Answer
 from xeval.sources.bitext import read_tatoeba
-from xeval.sources.questions import read_squad, read_tydiqa, read_xquad
+from xeval.sources.questions import (
+    read_qed,
+    read_squad,
+    read_translated_squad,
+    read_tydiqa,
+    read_xquad,
+)
 
 
 def qa(name: str, text: str = "München", start: int = 3) -> dict[str, Any]:
@@ -127,3 +134,56 @@ def test_tatoeba_damage(tmp_path: Path, foreign: str, english: str, problem: str
 def test_tatoeba_needs_both_sides(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"one \.eng file and one in the other language are needed"):
         read_tatoeba(tatoeba(tmp_path, "a\n", "b\n")[:1], "fi")
+
+
+def test_translated_questions_without_a_located_answer_are_left_out(tmp_path: Path) -> None:
+    questions = [qa("a"), qa("b", start=-1), qa("c", text="Berlin"), qa("d", text=" ", start=2)]
+    path = squad(tmp_path / "x.json", [questions])
+    assert [(q.item_id, q.answers) for q in read_translated_squad([path], "de")] == [
+        ("a", (Answer("München", 3),))
+    ]
+    with pytest.raises(DataError, match="holds no example"):
+        read_translated_squad([squad(tmp_path / "y.json", [questions[1:]])], "de")
+
+
+def qed(number: int, answers: list[list[tuple[str, int]]], **changes: Any) -> dict[str, Any]:
+    spans = [
+        [{"start": start, "end": start + len(text), "string": text} for text, start in a] for a in answers
+    ]
+    return {
+        "example_id": number, "title_text": "T", "url": "u", "question_text": "who won ",
+        "paragraph_text": "Ann and Bo .", "sentence_starts": [0], "original_nq_answers": spans,
+        "annotation": {"explanation_type": "none"}, **changes,
+    }  # fmt: skip
+
+
+def test_qed_takes_short_answers_and_lists_only_where_there_is_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "qed-dev.jsonlines"
+    both = [("Ann", 0), ("Bo", 8)]
+    rows = [qed(-7, [[("Bo", 8)], both, [("Bo", 8)]]), qed(8, [both])]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    first, second = read_qed([path], "en")
+    assert (first.item_id, first.cluster_id, first.question, first.category) == (
+        "-7",
+        "-7",
+        "who won",
+        "none",
+    )
+    assert first.answers == (Answer("Bo", 8),)
+    assert (second.cluster_id, second.answers) == ("-7", (Answer("Ann", 0), Answer("Bo", 8)))
+    for row, problem in (
+        (qed(1, [[("Bo", 7)]]), "line 1: the answer 'Bo' does not stand at 7"),
+        (qed(1, []), "line 1: no question of QED at original_nq_answers"),
+        (qed(1, [both], annotation={}), "at annotation.explanation_type"),
+    ):
+        path.write_text(json.dumps(row), encoding="utf-8")
+        with pytest.raises(DataError, match=problem):
+            read_qed([path], "en")
+
+
+@pytest.mark.real_data
+def test_qed_as_published(real_data: Path) -> None:
+    examples = read_qed([real_data / "qed/qed-dev.jsonlines"], "en")
+    assert len(examples) == 1355
+    kinds = Counter(e.category for e in examples)  # counted in the file
+    assert kinds == {"single_sentence": 1021, "multi_sentence": 183, "none": 151}

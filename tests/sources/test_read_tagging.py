@@ -4,7 +4,15 @@ from pathlib import Path
 import pytest
 
 from xeval.errors import DataError
-from xeval.sources.tagging import read_conllu, read_conllu_words, read_universal_ner, read_word_tags
+from xeval.sources import HUB, MissingDataError
+from xeval.sources.tagging import (
+    CcgbankSource,
+    read_conllu,
+    read_conllu_words,
+    read_supertags,
+    read_universal_ner,
+    read_word_tags,
+)
 
 
 def write(path: Path, text: str) -> Path:
@@ -236,3 +244,68 @@ def test_files_without_tags_are_refused(tmp_path: Path) -> None:
     blanked = write(tmp_path / "blank-de.tsv", "a\tO\n\n" * 20)
     with pytest.raises(DataError, match="all 20 items have the label 'O'"):
         read_word_tags([blanked], "de")
+
+
+# Derivations in CCGbank's form. The expected words and tags are also what jiant's ccg_proc.py (nyu-mll/jiant-v1-legacy
+# 8be1fad) takes from these lines.
+DERIVATION = (
+    "(<T S[dcl] 0 2> (<T NP 0 2> (<T N 1 2> "
+    "(<L N/N NNP NNP Anna N_73/N_73>) (<L N NNP NNP Berg N>) ) (<L , , , , ,>) ) "
+    r"(<T S[dcl]\NP 0 1> (<L (S[dcl]\NP)/NP VBZ VBZ sees (S[dcl]\NP_1)/NP_2>) (<L NP NNS NNS cats NP>) ) "
+    "(<L . . . . .>) ) "
+)
+WORDS = ("Anna", "Berg", ",", "sees", "cats", ".")
+SUPERTAGS = ("N/N", "N", ",", r"(S[dcl]\NP)/NP", "NP", ".")
+SECTIONS = CcgbankSource(("ccgbank_1_1/data/AUTO",))
+
+
+def derivations(root: Path, section: int, *numbers: int) -> None:
+    folder = root / f"ccgbank_1_1/data/AUTO/{section:02}"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"wsj_{section:02}00"
+    lines = [f"ID={name}.{n} PARSER=GOLD NUMPARSE=1\n{DERIVATION}\n" for n in numbers]
+    write(folder / f"{name}.auto", "".join(lines))
+
+
+def test_ccgbanks_sections_make_the_splits(tmp_path: Path) -> None:
+    for section in range(25):
+        derivations(tmp_path, section, 1)
+    derivations(tmp_path, 0, 1, 2)
+    train, dev, test = (SECTIONS.load(tmp_path, "en", split) for split in ("train", "dev", "test"))
+    assert [len(train), len(dev), len(test)] == [20, 3, 3]
+    assert [e.item_id for e in train[:3]] == ["wsj_0000.1", "wsj_0000.2", "wsj_0100.1"]
+    assert [e.item_id for e in dev] == ["wsj_1900.1", "wsj_2000.1", "wsj_2100.1"]
+    assert SECTIONS.digest(tmp_path, "en", "dev") != SECTIONS.digest(tmp_path, "en", "test")
+    with pytest.raises(MissingDataError, match=r"tried ccgbank_1_1/data/AUTO/00/wsj_\*\.auto"):
+        SECTIONS.files(tmp_path / "elsewhere", "en", "train")
+    for root, language in ((tmp_path, "de"), (HUB, "en")):
+        with pytest.raises(MissingDataError):
+            SECTIONS.files(root, language, "train")
+    with pytest.raises(DataError, match="No data root is given"):
+        SECTIONS.files(None, "en", "train")
+
+
+def test_supertags_from_derivations_and_from_derived_lines_are_the_same(tmp_path: Path) -> None:
+    derivations(tmp_path, 0, 1)
+    (read,) = SECTIONS.load(tmp_path, "en", "train")
+    (derived,) = read_supertags(
+        [write(tmp_path / "ccg.train", f"{' '.join(WORDS)}\t{' '.join(SUPERTAGS)}\n")], "en"
+    )
+    for sentence in (read, derived):
+        assert (sentence.words, sentence.tags) == (WORDS, SUPERTAGS)  # type: ignore[union-attr]
+    (numbered,) = read_supertags([write(tmp_path / "ccg_1363.train", "A cat\t0 17\n")], "en")
+    assert numbered.tags == ("0", "17")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("ccg.dev", "A cat\tN/N\n", "line 1: .* 2 columns, 2 words and 1 tags"),
+        ("ccg.dev", "A cat\tN/N N\nA cat\n", "line 2: .* 1 columns"),
+        ("w.auto", "(<T S 0 1> (<L N NN NN cat N>) )\n", "line 1: no derivation .* after a line with its ID"),
+        ("w.auto", "ID=w.1\n(<T S 0 1> (<L N NN cat N>) )\n", "line 2: no derivation"),
+    ],
+)
+def test_damaged_supertags(tmp_path: Path, name: str, text: str, problem: str) -> None:
+    with pytest.raises(DataError, match=problem):
+        read_supertags([write(tmp_path / name, text)], "en")

@@ -118,7 +118,14 @@ def test_choices_as_parquet(tmp_path: Path) -> None:
     cosmos |= {f"answer{n}": [f"a{n}"] for n in range(4)}
     (example,) = read_cosmosqa([write_parquet(tmp_path / "b.parquet", cosmos)], "en")
     assert (example.context, example.choices[3], example.label) == ("P. Q?", "a3", 3)
-    hella = {"ind": [4], "ctx": ["C."], "endings": [["a", "b"]], "label": ["1"], "source_id": ["v"]}
+    hella = {
+        "ind": [4],
+        "ctx_a": ["C."],
+        "ctx_b": [""],
+        "endings": [["a", "b"]],
+        "label": ["1"],
+        "source_id": ["v"],
+    }
     (example,) = read_hellaswag([write_parquet(tmp_path / "c.parquet", hella)], "en")
     assert (example.item_id, example.cluster_id, example.label) == ("4", "v", 1)
 

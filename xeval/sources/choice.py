@@ -81,22 +81,27 @@ def read_cosmosqa(paths: Sequence[Path], language: str) -> list[MultipleChoice]:
 
 
 def read_hellaswag(paths: Sequence[Path], language: str) -> list[MultipleChoice]:
-    """HellaSwag jsonl as published (ind, ctx, endings, label), with ``context`` instead of ``ctx``, or as Parquet.
+    """HellaSwag jsonl as published (ind, ctx_a, ctx_b, endings, label) or as Parquet; or with one text, ``context``.
 
-    The cluster is ``source_id``, the video or article that several items are cut from.
+    As in jiant the context is ``ctx_a``, and the beginning of the last sentence, ``ctx_b``, stands before every
+    ending; it is empty for half of the items. The cluster is ``source_id``, the video or article that several items
+    are cut from.
     """
     del language
     examples = []
+    columns = ("ind", "ctx_a", "ctx_b", "endings", "label", "source_id")
     for path in paths:
-        for line, row in _json_or_parquet(path, ("ind", "ctx", "endings", "label", "source_id")):
+        for line, row in _json_or_parquet(path, columns):
             item = str(row.get("ind", line))
-            context = text_of(row, "ctx" if "ctx" in row else "context", path, line)
+            whole = next((name for name in ("context", "ctx") if name in row and "ctx_a" not in row), "ctx_a")
+            context, opening = text_of(row, whole, path, line), str(row.get("ctx_b") or "").strip()
             endings = row.get("endings")
             if not isinstance(endings, list) or not all(isinstance(e, str) and e.strip() for e in endings):
                 raise DataError(f"{path}, line {line}: 'endings' is no list of texts.")
             label = _choice(row, len(endings), path, line)
             cluster = str(row.get("source_id", item))
-            examples.append(MultipleChoice(item, cluster, context, tuple(e.strip() for e in endings), label))
+            choices = tuple(f"{opening} {ending.strip()}".strip() for ending in endings)
+            examples.append(MultipleChoice(item, cluster, context, choices, label))
     return checked(examples, paths)
 
 

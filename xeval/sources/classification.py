@@ -1,4 +1,4 @@
-"""Readers of text-pair classification: XNLI, MultiNLI, PAWS-X, ConjNLI.
+"""Readers of text-pair classification: XNLI, MultiNLI, SNLI, ANLI, PAWS-X, QQP, ConjNLI, and machine translations.
 
 Ids are those of the data set, so that items are parallel across languages where the data set is. Layouts that
 leave them out (XTREME's prepared files, the hub's copies of XNLI) give ``row-1``, ``row-2`` and so on, which are
@@ -6,11 +6,13 @@ parallel too, but not with the ids of another layout: take one layout for all la
 """
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from xeval.digests import text_digest
 from xeval.errors import DataError
 from xeval.examples import TextPair
 from xeval.sources.parquet import parquet_rows
@@ -23,9 +25,14 @@ NLI_LABELS = {
     "contradictory": "contradiction",  # the machine-translated files of XNLI say so
 }
 PARAPHRASE_LABELS = {"0": "different", "1": "paraphrase"}
+DUPLICATE_LABELS = {"0": "not_duplicate", "1": "duplicate"}
+NO_LABEL = ("-", "-1")  # what SNLI's files and their Parquet form say where annotators have no majority
 UNTRANSLATED = "NS"
 NLI_CLASSES = ("entailment", "neutral", "contradiction")
+DUPLICATE_CLASSES = ("not_duplicate", "duplicate")
 HYPOTHESES_OF_A_PREMISE = 3
+_ANLI_LABELS = {"e": "entailment", "n": "neutral", "c": "contradiction"}
+_SNLI_CLASSES = {str(number): label for number, label in enumerate(NLI_CLASSES)}
 
 
 def read_xnli(paths: Sequence[Path], language: str) -> list[TextPair]:
@@ -161,6 +168,124 @@ def read_conjnli(paths: Sequence[Path], language: str) -> list[TextPair]:
             texts = text_of(row, "Premise", path, line), text_of(row, "Hypothesis", path, line)
             label = label_of(row, "Label", NLI_LABELS, path, line)
             examples.append(TextPair(item, item, *texts, label))
+    return checked(examples, paths)
+
+
+def read_snli(paths: Sequence[Path], language: str) -> list[TextPair]:
+    """SNLI 1.0 ``.jsonl``, ``.txt`` or Parquet, which all have the same rows in the same order.
+
+    As everywhere in the field, pairs without a majority label are left out: 785 of 550,152 in train, 158 of 10,000
+    in dev. Ids number the rows with those that are left out, so that they are the same in every layout.
+    """
+    del language
+    examples: list[TextPair] = []
+    number = 0
+    for path in paths:
+        hub = path.suffix == ".parquet"
+        columns = ("premise", "hypothesis", "label") if hub else ("sentence1", "sentence2", "gold_label")
+        names = {**(_SNLI_CLASSES if hub else NLI_LABELS), **dict.fromkeys(NO_LABEL, "")}
+        for line, row in parquet_rows(path, columns) if hub else _nli_rows(path, columns):
+            number += 1
+            if label := label_of(row, columns[2], names, path, line):
+                item = f"snli-{number}"
+                texts = text_of(row, columns[0], path, line), text_of(row, columns[1], path, line)
+                examples.append(TextPair(item, item, *texts, label))
+    return checked(examples, paths)
+
+
+def read_anli(paths: Sequence[Path], language: str, *, round_name: str) -> list[TextPair]:
+    """One round (``r1``, ``r2`` or ``r3``) of Adversarial NLI: ``R1/train.jsonl`` of v1.0 or v0.1, or Parquet.
+
+    Ids are those of the data set behind the round's name.
+    """
+    del language
+    examples: list[TextPair] = []
+    for path in paths:
+        hub = path.suffix == ".parquet"
+        columns = ("uid", "premise" if hub else "context", "hypothesis", "label")
+        names = {label: label for label in NLI_CLASSES} if hub else _ANLI_LABELS
+        for line, row in parquet_rows(path, columns, {"label": NLI_CLASSES}) if hub else json_rows(path):
+            item = f"{round_name}-{text_of(row, 'uid', path, line)}"
+            texts = text_of(row, columns[1], path, line), text_of(row, "hypothesis", path, line)
+            examples.append(TextPair(item, item, *texts, label_of(row, "label", names, path, line)))
+    return checked(examples, paths)
+
+
+def read_qqp(paths: Sequence[Path], language: str) -> list[TextPair]:
+    """Quora Question Pairs as GLUE has them: ``QQP/train.tsv`` and ``dev.tsv``, or Parquet.
+
+    As in GLUE's loaders, lines that break off before the label are left out (3 of 363,849 in train). Ids number
+    the rows with those, so that they are the same in both layouts. A question may be empty.
+    """
+    del language
+    examples: list[TextPair] = []
+    texts = ("question1", "question2")
+    for path in paths:
+        if path.suffix == ".parquet":
+            columns = (*texts, "label", "idx")
+            for _, row in parquet_rows(path, columns, {"label": DUPLICATE_CLASSES}):
+                item = f"row-{int(row['idx']) + 1}"
+                first, second = ((row[name] or "").strip() for name in texts)
+                examples.append(TextPair(item, item, first, second, row["label"]))
+            continue
+        lines = numbered_lines(path)
+        header = next(lines, (1, ""))[1].split("\t")
+        for name in (*texts, "is_duplicate"):
+            if name not in header:
+                raise DataError(f"{path}: its header lacks the column {name!r}; it has {', '.join(header)}.")
+        for line, text in lines:
+            cells = dict(zip(header, text.split("\t"), strict=False))
+            if cells.get("is_duplicate"):
+                item = f"row-{line - 1}"
+                label = label_of(cells, "is_duplicate", DUPLICATE_LABELS, path, line)
+                first, second = (cells[name].strip() for name in texts)
+                examples.append(TextPair(item, item, first, second, label))
+    return checked(examples, paths)
+
+
+def read_translated_mnli(paths: Sequence[Path], language: str) -> list[TextPair]:
+    """XNLI-MT's ``multinli.train.de.tsv`` (premise, hypo, label), or what the hub's XNLI makes of it.
+
+    The files of all languages have the same rows in the same order; ids are their numbers. A translation may be
+    empty.
+    """
+    del language
+    examples: list[TextPair] = []
+    for path in paths:
+        hub = path.suffix == ".parquet"
+        columns = ("premise", "hypothesis" if hub else "hypo", "label")
+        rows = parquet_rows(path, columns, {"label": NLI_CLASSES}) if hub else tsv_rows(path, columns)
+        for line, row in rows:
+            item = f"row-{len(examples) + 1}"
+            first, second = ((row[name] or "").strip() for name in columns[:2])
+            label = label_of(row, "label", NLI_LABELS, path, line)
+            examples.append(TextPair(item, item, first, second, label))
+    return checked(examples, paths)
+
+
+def read_xtreme_translations(
+    paths: Sequence[Path], language: str, *, labels: Mapping[str, str]
+) -> list[TextPair]:
+    """XTREME's ``translate-train/en-de-translated.tsv``: an English pair, the translated pair and the label.
+
+    The files of different languages have the same pairs, but no ids: they are made of the English pair and of how
+    often it has occurred in the file. English is read from the first of the files.
+    """
+    examples: list[TextPair] = []
+    seen: Counter[str] = Counter()
+    for path in paths[:1] if language == "en" else paths:
+        for line, text in numbered_lines(path):
+            cells = [cell.strip() for cell in text.split("\t")]
+            if len(cells) != 5:
+                raise DataError(
+                    f"{path}, line {line}: {len(cells)} columns instead of 5 (English pair, translated pair, label)."
+                )
+            pair = text_digest(*cells[:2])[:16]
+            seen[pair] += 1
+            item = pair if seen[pair] == 1 else f"{pair}-{seen[pair]}"
+            first, second = cells[:2] if language == "en" else cells[2:4]
+            label = label_of({"label": cells[4]}, "label", labels, path, line)
+            examples.append(TextPair(item, item, first, second, label))
     return checked(examples, paths)
 
 

@@ -1,4 +1,4 @@
-"""Readers of extractive question answering, in SQuAD's JSON or as Parquet: SQuAD, XQuAD, MLQA, TyDiQA-GoldP.
+"""Readers of extractive question answering: SQuAD, XQuAD, MLQA, TyDiQA-GoldP (JSON or Parquet), and QED.
 
 White space around questions, passages and answers is cut, as in the hub's files, and offsets follow. A passage
 is a run of questions with one and the same text: Parquet files know no paragraphs, and files prepared by XTREME
@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from xeval.errors import DataError
 from xeval.examples import Answer, Question
 from xeval.languages import language as known_language
 from xeval.sources.parquet import parquet_rows
-from xeval.sources.text import checked, text_of
+from xeval.sources.text import checked, json_rows, text_of
 
 
 class _Answer(BaseModel):
@@ -40,6 +40,23 @@ class _Article(BaseModel):
 
 class _File(BaseModel):
     data: list[_Article]
+
+
+class _QedSpan(BaseModel):
+    start: int
+    string: str = Field(min_length=1)
+
+
+class _QedAnnotation(BaseModel):
+    explanation_type: str
+
+
+class _QedQuestion(BaseModel):
+    example_id: int
+    question_text: str
+    paragraph_text: str
+    original_nq_answers: list[list[_QedSpan]] = Field(min_length=1)
+    annotation: _QedAnnotation
 
 
 @dataclass(frozen=True)
@@ -72,6 +89,65 @@ def read_tydiqa(paths: Sequence[Path], language: str) -> list[Question]:
     )
 
 
+def read_translated_squad(paths: Sequence[Path], language: str) -> list[Question]:
+    """SQuAD v1.1 translated by machine, in its own JSON: MLQA's or XTREME's ``translate-train``.
+
+    Ids are SQuAD's. The translated answer was looked up in the translated passage; where it was not found
+    (XTREME marks that with a negative offset) the question is left out, as it cannot be trained on.
+    """
+    found = [
+        _Row(row.path, row.item, row.question, row.context, aligned)
+        for row in _rows(paths)
+        if (aligned := tuple(a for a in row.answers if a[0].strip() and _stands_at(row.context, *a)))
+    ]
+    return checked(_questions(found, f"{language}-"), paths)
+
+
+def read_qed(paths: Sequence[Path], language: str) -> list[Question]:
+    """QED ``qed-dev.jsonlines``: questions of Natural Questions, the paragraph, and the annotators' short answers.
+
+    The task is span extraction; the explanations are not used, but ``explanation_type`` (single_sentence,
+    multi_sentence, none) is the category. An answer of several spans, a list, is used only where there is no
+    other (92 of 1,355 dev questions), and then each span is an answer. The cluster is the paragraph.
+
+    Raises:
+        DataError: a row of another form, or a span that does not stand where it says.
+    """
+    del language
+    examples: list[Question] = []
+    clusters: dict[str, str] = {}
+    for path in paths:
+        for line, cells in json_rows(path):
+            try:
+                row = _QedQuestion.model_validate(cells)
+            except ValidationError as error:
+                first = error.errors(include_url=False)[0]
+                place = ".".join(str(part) for part in first["loc"])
+                raise DataError(
+                    f"{path}, line {line}: no question of QED at {place} ({first['msg']})."
+                ) from None
+            whole = [spans for spans in row.original_nq_answers if len(spans) == 1] or row.original_nq_answers
+            answers = {(span.string, span.start): None for spans in whole for span in spans}
+            if lost := next((a for a in answers if not _stands_at(row.paragraph_text, *a)), None):
+                raise DataError(f"{path}, line {line}: the answer {lost[0]!r} does not stand at {lost[1]}.")
+            item = str(row.example_id)
+            examples.append(
+                Question(
+                    item,
+                    clusters.setdefault(row.paragraph_text, item),
+                    row.question_text.strip(),
+                    row.paragraph_text,
+                    tuple(Answer(*answer) for answer in answers),
+                    category=row.annotation.explanation_type,
+                )
+            )
+    return checked(examples, paths)
+
+
+def _stands_at(context: str, text: str, start: int) -> bool:
+    return start >= 0 and context.startswith(text, start)
+
+
 def _questions(rows: Iterable[_Row], cluster_prefix: str) -> list[Question]:
     questions: list[Question] = []
     misaligned: list[_Row] = []
@@ -86,7 +162,7 @@ def _questions(rows: Iterable[_Row], cluster_prefix: str) -> list[Question]:
                     f"{row.path}: the answer of question {row.item} is blank (XTREME's download script "
                     "blanks the test sets); put the data set's original file in its place."
                 )
-            if start < 0 or not row.context.startswith(text, start):
+            if not _stands_at(row.context, text, start):
                 misaligned.append(row)
             shift = len(text) - len(text.lstrip()) - cut
             answers.append(Answer(text.strip(), start + shift))

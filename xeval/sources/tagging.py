@@ -1,4 +1,4 @@
-"""Readers of tagged sentences: Universal Dependencies, Universal NER, PAN-X and XTREME's prepared files."""
+"""Readers of tagged sentences: Universal Dependencies, Universal NER, PAN-X, XTREME's prepared files, CCGbank."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xeval.errors import DataError
-from xeval.examples import TaggedSentence
+from xeval.examples import Example, TaggedSentence
+from xeval.languages import language as known_language
+from xeval.sources.base import HUB, MissingDataError
+from xeval.sources.files import files_digest
 from xeval.sources.text import checked, numbered_lines
 
 UPOS = (
@@ -18,6 +21,9 @@ NER_TAGS = ("O", *(f"{position}-{kind}" for kind in NER_TYPES for position in "B
 _ZERO_WIDTH_NON_JOINER = "\u200c"
 _TREEBANK_FILE = re.compile(r"([a-z]+_[a-z0-9]+)-ud-")
 _EMPTY_NODE = re.compile(r"\d+\.\d+")
+# A leaf of CCGbank: (<L category POS POS word category-with-indices>)
+_LEAF = re.compile(r"\(<L (\S+) \S+ \S+ (\S+) \S+>\)")
+CCGBANK_SECTIONS = {"train": range(19), "dev": range(19, 22), "test": range(22, 25)}
 _SPAN = re.compile(r"(\d+)-(\d+)")
 # Which of several equally high words gives a written token its tag, best first: XTREME's conversion script,
 # third_party/ud-conversion-tools/conllu_to_conll.py in google-research/xtreme at 838c13b.
@@ -156,6 +162,92 @@ def read_word_tags(paths: Sequence[Path], language: str) -> list[TaggedSentence]
             item = f"{language}-{len(examples) + 1}"
             examples.append(TaggedSentence(item, item, tuple(words), tuple(tags)))
     return checked(examples, paths)
+
+
+def read_supertags(paths: Sequence[Path], language: str) -> list[TaggedSentence]:
+    """CCG supertags: CCGbank's own ``wsj_0001.auto``, or files derived from it, as jiant reads them.
+
+    A derived file (``ccg.train``) has one sentence a line: its words joined by spaces, a tab, and as many tags
+    joined by spaces, which may be categories or numbers that stand for them. Of ``.auto`` files, leaves are read.
+
+    Raises:
+        DataError: a line of another form, or not as many tags as words.
+    """
+    del language
+    examples: list[TaggedSentence] = []
+    for path in paths:
+        if path.suffix == ".auto":
+            examples += _derivations(path)
+            continue
+        for line, text in numbered_lines(path):
+            cells = text.strip().split("\t")
+            words, tags = cells[0].split(" "), cells[-1].split()
+            if len(cells) != 2 or len(words) != len(tags):
+                raise DataError(
+                    f"{path}, line {line}: words with spaces between, a tab and as many tags are needed; these are "
+                    f"{len(cells)} columns, {len(words)} words and {len(tags)} tags."
+                )
+            item = f"line-{line}"
+            examples.append(TaggedSentence(item, item, tuple(words), tuple(tags)))
+    return checked(examples, paths)
+
+
+@dataclass(frozen=True)
+class CcgbankSource:
+    """CCGbank 1.1 as the LDC delivers it (LDC2005T13): ``data/AUTO/00/wsj_0001.auto`` and so on.
+
+    Sections 00 to 18 are train, 19 to 21 dev and 22 to 24 test, as in jiant; parsers of the time trained on 02 to
+    21 instead.
+
+    Attributes:
+        folders: where ``data/AUTO`` may lie below the data root; the first that has the split counts.
+    """
+
+    folders: tuple[str, ...]
+
+    def files(self, root: Path | None, language: str, split: str) -> tuple[Path, ...]:
+        """The files of a split's sections, in their order.
+
+        Raises:
+            MissingDataError: there are none, or the language is not English.
+            DataError: no data root is given.
+        """
+        if root is None:
+            raise DataError(f"No data root is given, but {self.folders[0]} is read from one; name it.")
+        sections = CCGBANK_SECTIONS.get(split, range(0)) if language == "en" and root != HUB else range(0)
+        for folder in self.folders:
+            found = [
+                path
+                for number in sections
+                for path in sorted((root / folder).glob(f"{number:02}/wsj_*.auto"))
+            ]
+            if found:
+                return tuple(found)
+        tried = [f"{folder}/{sections[0]:02}/wsj_*.auto" for folder in self.folders if sections]
+        raise MissingDataError(known_language(language).name, split, root, tried)
+
+    def digest(self, root: Path | None, language: str, split: str) -> str:
+        """Digest of the files' names and contents, and of what is taken from them."""
+        return files_digest(self.files(root, language, split), language, split)
+
+    def load(self, root: Path | None, language: str, split: str) -> list[Example]:
+        """The sentences of a split."""
+        return list(read_supertags(self.files(root, language, split), language))
+
+
+def _derivations(path: Path) -> Iterator[TaggedSentence]:
+    """The sentences of an ``.auto`` file: a line ``ID=wsj_0001.1 PARSER=GOLD ...`` and then the derivation."""
+    item = ""
+    for line, text in numbered_lines(path):
+        if text.startswith("ID="):
+            item = text.removeprefix("ID=").split()[0]
+        elif text.strip():
+            leaves = _LEAF.findall(text)
+            if not item or not leaves or len(leaves) != text.count("(<L "):
+                raise DataError(f"{path}, line {line}: no derivation of CCGbank after a line with its ID.")
+            tags, words = zip(*leaves, strict=True)
+            yield TaggedSentence(item, item, words, tags)
+            item = ""
 
 
 def _blocks(path: Path, *, comments: bool = True) -> Iterator[_Block]:

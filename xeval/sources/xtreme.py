@@ -6,7 +6,7 @@ folders that XTREME's ``scripts/download_data.sh`` makes, because that script bl
 
 Revisions are commits that several public repositories pin for the same data set. ``cambridgeltl/xcopa`` and
 ``unimelb-nlp/wikiann`` are pinned nowhere that we know of, so they are ``main``; ``allenai/cosmos_qa`` has
-Parquet files on the hub's own conversion branch only.
+Parquet files on the hub's own conversion branch only, of which the revision is a commit.
 
 Where the hub's copy of XTREME, ``google/xtreme``, differs from what XTREME's script makes:
 
@@ -19,23 +19,32 @@ Where the hub's copy of XTREME, ``google/xtreme``, differs from what XTREME's sc
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 from xeval.sources.base import Source
 from xeval.sources.bitext import read_tatoeba, read_tatoeba_parquet
 from xeval.sources.choice import read_commonsenseqa, read_cosmosqa, read_hellaswag, read_xcopa
 from xeval.sources.classification import (
+    NLI_LABELS,
+    PARAPHRASE_LABELS,
+    read_anli,
     read_mnli,
     read_pawsx,
     read_pawsx_parquet_of_xtreme,
+    read_qqp,
+    read_snli,
+    read_translated_mnli,
     read_xnli,
     read_xnli_parquet,
     read_xnli_parquet_of_xtreme,
+    read_xtreme_translations,
 )
 from xeval.sources.files import FileSource, Reader
 from xeval.sources.hub import HubSource
 from xeval.sources.parquet import ParquetTags
-from xeval.sources.questions import read_squad, read_tydiqa, read_xquad
+from xeval.sources.questions import read_squad, read_translated_squad, read_tydiqa, read_xquad
 from xeval.sources.tagging import UPOS, read_word_tags
+from xeval.sources.translated import EnglishBeside
 
 REVISIONS = {
     "google/xtreme": "ec5f1f46e9af79639a90684a7a70a956c4998f04",
@@ -48,7 +57,10 @@ REVISIONS = {
     "aps/super_glue": "3de24cf8022e94f4ee4b9d55a6f539891524d646",
     "tau/commonsense_qa": "94630fe30dad47192a8546eb75f094926d47e155",
     "Rowan/hellaswag": "218ec52e09a7e7462a5400043bb9a69a41d06b76",
-    "allenai/cosmos_qa": "refs/convert/parquet",
+    "allenai/cosmos_qa": "ed50fe83db62b355759053b1cd5eef344ee371e0",
+    "stanfordnlp/snli": "cdb5c3d5eed6ead6e5a341c8e56e669bb666725b",
+    "facebook/anli": "8e4813d81f46d313dac7892e1c28076917cfcdf9",
+    "nyu-mll/glue": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
     "cambridgeltl/xcopa": "main",
     "unimelb-nlp/wikiann": "main",
 }
@@ -147,7 +159,21 @@ XTREME_SOURCES: dict[str, tuple[Source, ...]] = {
 }
 """By task or English training set: where its data lie besides the authors' own files."""
 
+
+def _anli(round_name: str) -> tuple[Source, ...]:
+    reader = partial(read_anli, round_name=round_name)
+    revision = REVISIONS["facebook/anli"]
+    return (
+        HubSource("facebook/anli", revision, (f"plain_text/{{split}}_{round_name}-*.parquet",), reader, {}),
+    )
+
+
 INTERMEDIATE_SOURCES: dict[str, tuple[Source, ...]] = {
+    "snli": (_hub("stanfordnlp/snli", "plain_text", read_snli),),
+    "anli-r1": _anli("r1"),
+    "anli-r2": _anli("r2"),
+    "anli-r3": _anli("r3"),
+    "qqp": (_hub("nyu-mll/glue", "qqp", read_qqp),),
     "commonsenseqa": (_hub("tau/commonsense_qa", "data", read_commonsenseqa),),
     "cosmosqa": (
         HubSource(
@@ -161,3 +187,59 @@ INTERMEDIATE_SOURCES: dict[str, tuple[Source, ...]] = {
     "squad-v2": (_hub("rajpurkar/squad_v2", "squad_v2", read_squad),),
 }
 """By English intermediate set: its home on the hub."""
+
+
+def _of_xtreme(task: str, reader: Reader) -> EnglishBeside:
+    """The pairs of XTREME's translations, whose files hold the English beside the translated ones."""
+    folders = (f"xtreme_translations/{task}/translate-train", f"{task}/translate-train")
+    return EnglishBeside(
+        FileSource(tuple(f"{folder}/en-*-translated.tsv" for folder in folders), reader),
+        FileSource(tuple(f"{folder}/en-{{lang}}-translated.tsv" for folder in folders), reader),
+    )
+
+
+_read_translated_pawsx = partial(read_pawsx, keep_untranslated=False)
+_SQUAD_OF_MLQA = FileSource(
+    ("mlqa-translate-train/{lang}_squad-translate-train-{split}-v1.1.json",), read_translated_squad
+)
+_SQUAD_OF_XTREME = FileSource(
+    tuple(
+        f"{folder}/translate-{{split}}/squad.translate.{{split}}.en-{{lang}}.json"
+        for folder in ("xtreme_translations/SQuAD", "SQuAD")
+    ),
+    read_translated_squad,
+)
+
+
+def translations(name: str, english: Source) -> tuple[Source, ...]:
+    """Where published machine translations of a training set lie: sources of English and of the other languages.
+
+    Args:
+        name: mnli, pawsx-en or squad.
+        english: the set's own source, where a layout has no English of its own.
+    """
+    match name:
+        case "mnli":
+            return (
+                FileSource(("XNLI-MT-1.0/multinli/multinli.{split}.{lang}.tsv",), read_translated_mnli),
+                _hub("facebook/xnli", "{lang}", read_translated_mnli),
+                _of_xtreme("XNLI", partial(read_xtreme_translations, labels=NLI_LABELS)),
+            )
+        case "pawsx-en":
+            translated = FileSource(
+                ("x-final/{lang}/{split}.tsv", "pawsx/{lang}/{split}.tsv"),
+                _read_translated_pawsx,
+                {"train": "translated_train"},
+            )
+            own = FileSource(
+                ("x-final/{lang}/{split}.tsv", "pawsx/{lang}/{split}.tsv"), _read_translated_pawsx
+            )
+            return (
+                EnglishBeside(own, translated),
+                _hub("google-research-datasets/paws-x", "{lang}", _read_translated_pawsx),
+                _of_xtreme("PAWSX", partial(read_xtreme_translations, labels=PARAPHRASE_LABELS)),
+            )
+        case "squad":
+            return tuple(EnglishBeside(english, files) for files in (_SQUAD_OF_MLQA, _SQUAD_OF_XTREME))
+        case _:
+            raise ValueError(f"no machine translations of {name} are published")

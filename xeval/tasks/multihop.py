@@ -208,11 +208,20 @@ XHOTPOTQA = Task(
 # 2WikiMultihopQA.
 
 
-def _two_wiki(supporting_only: bool, training: bool) -> FileSource:
-    return FileSource(
-        tuple(f"{folder}/{{split}}.json" for folder in ("2wikimultihopqa", "2wikimultihopqa/data")),
-        partial(read_hotpotqa, supporting_only=supporting_only, keep_unlocated=not training),
-        {"test": "dev"},
+def _two_wiki(supporting_only: bool, training: bool) -> FirstOf:
+    reader = partial(read_hotpotqa, supporting_only=supporting_only, keep_unlocated=not training)
+    files = tuple(f"{folder}/{{split}}.json" for folder in ("2wikimultihopqa", "2wikimultihopqa/data"))
+    return FirstOf(
+        (
+            FileSource(files, reader, {"test": "dev"}),
+            HubSource(
+                "framolfese/2WikiMultihopQA",
+                "fe713bfbd1afbca1a65246741a75890405d56a3a",
+                ("data/{split}-*.parquet",),
+                reader,
+                {"test": "validation", "dev": "validation"},
+            ),
+        )
     )
 
 
@@ -247,16 +256,25 @@ TWO_WIKI_SUPPORTING = replace(
 # MuSiQue.
 
 
-def _musique(supporting_only: bool, training: bool) -> FileSource:
-    """The authors' JSON lines, or OpenSPG's cut of them as a JSON list."""
-    return FileSource(
+def _musique(supporting_only: bool, training: bool) -> FirstOf:
+    """The authors' JSON lines, OpenSPG's cut of them as a JSON list, or a copy of the former on the hub."""
+    reader = partial(read_musique, supporting_only=supporting_only, keep_unlocated=not training)
+    files = (
+        "musique/musique_ans_v1.0_{split}.jsonl",
+        "musique/data/musique_ans_v1.0_{split}.jsonl",
+        "musique/qa_{split}*.json",
+    )
+    return FirstOf(
         (
-            "musique/musique_ans_v1.0_{split}.jsonl",
-            "musique/data/musique_ans_v1.0_{split}.jsonl",
-            "musique/qa_{split}*.json",
-        ),
-        partial(read_musique, supporting_only=supporting_only, keep_unlocated=not training),
-        {"test": "dev"},
+            FileSource(files, reader, {"test": "dev"}),
+            HubSource(
+                "bdsaglam/musique",
+                "22873a405dd809893b22ada0b499299fb612d2df",
+                ("musique_ans_v1.0_{split}.jsonl",),
+                reader,
+                {"test": "dev"},
+            ),
+        )
     )
 
 

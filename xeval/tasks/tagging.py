@@ -117,10 +117,11 @@ class Tagging(Kind[TaggedSentence]):
         self, examples: Sequence[TaggedSentence], encoded: Encoded, labels: tuple[str, ...]
     ) -> dict[str, list[Any]]:
         rows = []
+        number_of = {label: number for number, label in enumerate(labels)}
         for row, window in enumerate(encoded.detail):
             numbers = np.full(len(encoded.sequences.ids[row]), IGNORED_LABEL)
             tags = examples[encoded.example[row]].tags[window.first_word :][: len(window.positions)]
-            numbers[list(window.positions)] = [labels.index(tag) for tag in tags]
+            numbers[list(window.positions)] = [number_of[tag] for tag in tags]
             rows.append(numbers.tolist())
         return {"labels": rows}
 
