@@ -87,7 +87,7 @@ class Covariates:
         for lang, name in self.left_out.items():
             by_name.setdefault(name, []).append(lang)
         return tuple(
-            f"Left out of the regression, as their {name.replace('_', ' ')} is unknown: {', '.join(langs)}."
+            f"Left out of the regression, as their {name.replace('_', ' ')} covariate is unknown: {', '.join(langs)}."
             for name, langs in by_name.items()
         )
 
@@ -117,17 +117,12 @@ class Covariates:
 
 
 def covariates(names: Sequence[str], languages: Sequence[str]) -> Covariates:
-    """Values for ``languages``; those that lack one are left out, and named.
+    """Values for ``languages``; those that lack one, of which nothing may be known, are left out, and named.
 
     Raises:
-        UsageError: an unknown covariate or language.
+        UsageError: an unknown covariate.
     """
     known = {name: covariate(name) for name in names}
-    for lang in languages:
-        if lang not in LANGUAGES:
-            raise UsageError(
-                f"No covariates are known for language {lang!r}; leave it out of the regression."
-            )
     left_out = {
         lang: next(name for name in names if lang not in known[name])
         for lang in languages
@@ -191,7 +186,7 @@ def transfer_regression(
         DataError: too few languages with known covariates, or the scores do not vary.
     """
     from scipy.stats import pearsonr, spearmanr
-    from statsmodels.api import OLS
+    from statsmodels.regression.linear_model import OLS
 
     absent = sorted(lang for lang, value in scores.items() if not np.isfinite(value))
     present = [lang for lang in sorted(scores) if lang not in absent]
@@ -202,7 +197,7 @@ def transfer_regression(
             f"{len(names)} covariates needs at least {len(names) + 3}."
         )
     y = np.array([scores[lang] for lang in table.languages])
-    if np.ptp(y) == 0.0:
+    if np.ptp(y) <= 1e-12 * max(1.0, float(np.abs(y).max())):
         raise DataError("the score is the same in every language, so nothing can explain its variation.")
     correlations = []
     for name in names:

@@ -3,7 +3,7 @@
 Both resample item clusters only: they speak of these very checkpoints, for new items, not of new training seeds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,12 +12,13 @@ import pandas as pd
 
 from analysis.estimands import single_conditions
 from analysis.mixed_fit import TTest
-from analysis.scores import BASELINE, MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA, main_rows
+from analysis.scores import BASELINE, ITEM_NUMBERS, MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA, main_rows
 from analysis.variance import Floats
 from xeval.errors import DataError
 
 MULTI_HOP = (MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA)
 CONDITIONAL = "conditional on these models"
+SMALLEST_ERROR = 1e-6
 EXTREME = 15.0
 """Linear predictors beyond this (odds of three million) mean that a group of items is always right or wrong."""
 
@@ -62,54 +63,89 @@ def item_model(frame: pd.DataFrame, *, source: str = "en") -> ItemModel:
     Raises:
         DataError: no condition, no multi-hop target, or a group of items that is always right or wrong.
     """
-    rows = _transfer_rows(frame, source)
-    groups = {"multi": rows["group"].isin(MULTI_HOP)}
-    if not groups["multi"].any() or groups["multi"].all():
-        raise DataError("condition x multi-hop needs targets of both kinds, multi-hop and other.")
-    depth = np.where(groups["multi"] & (rows["hops"] > 2), rows["hops"] - 2, 0)
-    cell = ["condition", "target", "lang", "cluster_id", "multi", "depth"]
-    rows = rows.assign(multi=groups["multi"], depth=depth)
-    rows = rows.groupby(cell, observed=True, sort=True)[["num", "den"]].sum().reset_index()
-    rows = rows[rows["den"] > 0]
-    conditions = sorted(set(rows["condition"].astype(str)) - {BASELINE})
-    columns: dict[str, Floats] = {"intercept": np.ones(len(rows))}
-    for name in ("target", "lang"):
-        labels = rows[name].astype(str).to_numpy()
-        columns |= {f"{name} {one}": (labels == one).astype(float) for one in sorted(set(labels))[1:]}
-    multi, depths = rows["multi"].to_numpy(dtype=float), rows["depth"].to_numpy(dtype=float)
-    columns["hops"] = depths
-    own = rows["condition"].astype(str).to_numpy()
-    for name in conditions:
-        on = (own == name).astype(float)
-        columns |= {name: on, f"{name} × multi-hop": on * multi, f"{name} × hops": on * depths}
-    kept, notes = _independent(columns)
-    fit = _clustered_binomial(rows, kept)
-    clusters = int(rows["cluster_id"].nunique())
-    beta, covariance = np.asarray(fit.params), np.asarray(fit.cov_params())
-    names = list(kept)
+    rows, patterns, columns, notes = item_rows(frame, source)
+    design = np.column_stack(list(columns.values()))
+    fit = _binomial(patterns, design)
+    beta, names = np.asarray(fit.params), list(columns)
+    clusters = int(rows["cluster"].max()) + 1
+    if clusters < 2 or len(rows) <= len(names):
+        raise DataError(f"{clusters} item clusters are too few for a model with {len(names)} coefficients.")
+    covariance = _clustered(rows, design, np.asarray(fit.fittedvalues))
 
     def test(name: str, weights: Mapping[str, float]) -> TTest:
         d = np.array([weights.get(one, 0.0) for one in names])
-        return TTest(name, float(d @ beta), float(np.sqrt(d @ covariance @ d)), float(clusters - 1))
+        se = float(np.sqrt(max(0.0, float(d @ covariance @ d))))
+        return TTest(name, float(d @ beta), se, float(clusters - 1))
 
-    tests = {}
-    for kind in ("multi-hop", "hops"):
-        members = [f"{name} × {kind}" for name in conditions if f"{name} × {kind}" in kept]
-        if members:
-            label = f"gain × {kind}"
-            tests[label] = test(label, dict.fromkeys(members, 1.0 / len(members)))
+    tests = {
+        name: test(name, weights) for name, weights in interactions(names, conditions_of(patterns)).items()
+    }
+    if any(one.se < SMALLEST_ERROR for one in tests.values()):
+        raise DataError("the systems agree on every item, so there is no error of the gains to estimate.")
     return ItemModel(
         {name: test(name, {name: 1.0}) for name in names}, tests, clusters, len(rows), tuple(notes)
     )
 
 
+def interactions(names: Sequence[str], conditions: Sequence[str]) -> dict[str, dict[str, float]]:
+    """``gain x multi-hop`` and ``gain x hops``: weights of the mean over conditions, where the columns exist."""
+    found = {}
+    for kind in ("multi-hop", "hops"):
+        members = [f"{name} × {kind}" for name in conditions if f"{name} × {kind}" in names]
+        if members:
+            found[f"gain × {kind}"] = dict.fromkeys(members, 1.0 / len(members))
+    return found
+
+
+def conditions_of(patterns: pd.DataFrame) -> list[str]:
+    """The conditions among the cells, without the baseline, sorted."""
+    return sorted(set(patterns["condition"].astype(str)) - {BASELINE})
+
+
+PATTERN = ["condition", "target", "lang", "multi", "depth"]
+
+
+def item_rows(
+    frame: pd.DataFrame, source: str, by: Sequence[str] = ()
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Floats], list[str]]:
+    """Sums of each cluster and cell, the cells, the design of the cells, and what was left out of it.
+
+    All items of a (condition, target, language, depth) have the same columns, so that the fit needs one row for
+    each of these; ``pattern`` in the rows is its place. ``by`` keeps the rows of further columns apart.
+    """
+    rows = _transfer_rows(frame, source)
+    multi = rows["group"].isin(MULTI_HOP)
+    if not multi.any() or multi.all():
+        raise DataError("condition x multi-hop needs targets of both kinds, multi-hop and other.")
+    depth = np.where(multi & (rows["hops"] > 2), rows["hops"] - 2, 0)
+    rows = rows.assign(multi=multi, depth=depth)
+    rows = rows.groupby([*PATTERN, "cluster_id", *by], observed=True, sort=True)[["num", "den"]].sum()
+    rows = rows[rows["den"] > 0].reset_index()
+    cell = rows.groupby(PATTERN, observed=True, sort=True)
+    patterns = cell[["num", "den"]].sum().reset_index()
+    rows["pattern"] = cell.ngroup().to_numpy()
+    rows["cluster"] = pd.factorize(rows["cluster_id"], sort=True)[0]
+    columns: dict[str, Floats] = {"intercept": np.ones(len(patterns))}
+    for name in ("target", "lang"):
+        labels = patterns[name].astype(str).to_numpy()
+        columns |= {f"{name} {one}": (labels == one).astype(float) for one in sorted(set(labels))[1:]}
+    on_multi, depths = patterns["multi"].to_numpy(dtype=float), patterns["depth"].to_numpy(dtype=float)
+    columns["hops"] = depths
+    own = patterns["condition"].astype(str).to_numpy()
+    for name in conditions_of(patterns):
+        on = (own == name).astype(float)
+        columns |= {name: on, f"{name} × multi-hop": on * on_multi, f"{name} × hops": on * depths}
+    kept, notes = _independent(columns)
+    return rows, patterns, kept, notes
+
+
 def _transfer_rows(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     rows = main_rows(frame)
-    rows = rows[rows["lang"].astype(str) != source]
-    conditions = single_conditions(sorted(set(rows["condition"].astype(str)) - {BASELINE}))
+    rows = rows[rows["lang"] != source]
+    conditions = single_conditions(sorted(set(map(str, rows["condition"].unique())) - {BASELINE}))
     if not conditions:
         raise DataError("only the baseline has scores in a transfer language; there is no gain to model.")
-    kept: pd.DataFrame = rows[rows["condition"].astype(str).isin([BASELINE, *conditions])]
+    kept: pd.DataFrame = rows[rows["condition"].isin([BASELINE, *conditions])]
     return kept
 
 
@@ -130,20 +166,17 @@ def _independent(columns: Mapping[str, Floats]) -> tuple[dict[str, Floats], list
     return kept, notes
 
 
-def _clustered_binomial(rows: pd.DataFrame, columns: Mapping[str, Floats]) -> Any:
+def _binomial(patterns: pd.DataFrame, design: Floats) -> Any:
     import warnings
 
-    from statsmodels.api import GLM, families
+    from statsmodels.genmod.families import Binomial
+    from statsmodels.genmod.generalized_linear_model import GLM
 
-    share = (rows["num"] / rows["den"]).to_numpy(dtype=float)
-    codes = pd.factorize(rows["cluster_id"].astype(str), sort=True)[0]
-    model = GLM(
-        share, np.column_stack(list(columns.values())), family=families.Binomial(),
-        var_weights=rows["den"].to_numpy(dtype=float),
-    )  # fmt: skip
+    share, weight = patterns["num"] / patterns["den"], patterns["den"]
+    model = GLM(share.to_numpy(), design, family=Binomial(), var_weights=weight.to_numpy())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # perfect separation is refused below, in words
-        fit = model.fit(cov_type="cluster", cov_kwds={"groups": codes})
+        fit = model.fit()
     if not fit.converged or float(np.abs(fit.fittedvalues - 0.5).max()) > 0.5 - np.exp(-EXTREME):
         raise DataError(
             "the item model does not converge: some condition, target or language is always right or always "
@@ -152,34 +185,88 @@ def _clustered_binomial(rows: pd.DataFrame, columns: Mapping[str, Floats]) -> An
     return fit
 
 
+def _clustered(rows: pd.DataFrame, design: Floats, fitted: Floats) -> Floats:
+    """The sandwich over clusters: scores of a cluster are its residuals, cell by cell, times the design."""
+    from scipy.sparse import csr_array
+
+    place, cluster = rows["pattern"].to_numpy(), rows["cluster"].to_numpy()
+    den = rows["den"].to_numpy(dtype=float)
+    residuals = csr_array((rows["num"].to_numpy(dtype=float) - den * fitted[place], (cluster, place)))
+    scores = residuals @ design
+    weight = np.bincount(place, weights=den) * fitted * (1.0 - fitted)
+    bread = np.linalg.inv(design.T @ (weight[:, None] * design))
+    (count, columns), n = scores.shape, len(rows)
+    factor = count / (count - 1.0) * (n - 1.0) / (n - columns)
+    return np.asarray(factor * bread @ (scores.T @ scores) @ bread)
+
+
 @dataclass(frozen=True)
 class HopRegression:
     """Gain per item on its number of hops, among multi-hop items only; ``per_hop`` is in points.
 
-    ``by_hops``: hops -> (items, mean gain).
+    Attributes:
+        by_hops: hops -> (items, mean gain).
+        covariates: other coefficients: points per standard deviation, or against the first category of a target.
+        plain: ``per_hop`` without any covariate.
+        notes: covariates that were left out, and why.
     """
 
     per_hop: TTest
     by_hops: Mapping[int, tuple[int, float]]
     items: int
     clusters: int
+    covariates: Mapping[str, TTest]
+    plain: TTest
+    notes: tuple[str, ...]
     label: str = CONDITIONAL
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"per_hop": self.per_hop.to_dict()}
+        return asdict(self) | {
+            "per_hop": self.per_hop.to_dict(),
+            "plain": self.plain.to_dict(),
+            "covariates": {name: test.to_dict() for name, test in self.covariates.items()},
+        }
 
 
 def hop_regression(frame: pd.DataFrame, *, source: str = "en") -> HopRegression:
     """Per-item gain (mean over seeds, languages and conditions) on the hop count, within each multi-hop target.
 
     Least squares with target intercepts, covariance robust to item clusters with the usual small-sample factor,
-    t on clusters - 1 degrees of freedom. The least confounded evidence on hops, and observational all the same.
+    t on clusters - 1 degrees of freedom. Beside the hops stand the item's covariates where the scores have them for
+    every item: numbers (see :data:`analysis.scores.ITEM_NUMBERS`), and the categories of a target unless they are its
+    hop counts under other names. The least confounded evidence on hops, and observational all the same.
 
     Raises:
-        DataError: no multi-hop target, or its items all have the same number of hops.
+        DataError: no multi-hop target, its items all have the same number of hops, or there are too few of them.
     """
-    from statsmodels.api import OLS
+    gains = _item_gains(frame, source)
+    if float(np.ptp(gains["gain"])) < SMALLEST_ERROR:
+        raise DataError("the gain is the same on every multi-hop item, so there is no error to estimate.")
+    labels = gains["target"].astype(str).to_numpy()
+    columns = {f"target {one}": (labels == one).astype(float) for one in sorted(set(labels))}
+    columns["hops"] = gains["hops"].to_numpy(dtype=float)
+    added, notes = _item_covariates(gains)
+    full, lost = _independent(columns | added)
+    clusters = int(gains["cluster_id"].nunique())
+    if clusters <= len(full):
+        raise DataError(
+            f"{clusters} item clusters are too few for a regression with {len(full)} coefficients."
+        )
+    fitted, plain = _least_squares(gains, full), _least_squares(gains, columns)
+    by_hops = {hops: gains.loc[gains["hops"] == hops, "gain"] for hops in sorted(set(gains["hops"].tolist()))}
+    return HopRegression(
+        per_hop=fitted["hops"],
+        by_hops={int(hops): (len(own), float(own.mean())) for hops, own in by_hops.items()},
+        items=len(gains),
+        clusters=clusters,
+        covariates={name: test for name, test in fitted.items() if name in added},
+        plain=plain["hops"],
+        notes=(*notes, *lost),
+    )
 
+
+def _item_gains(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    """One row per multi-hop item: target, item_id, cluster_id, hops, gain in points, and its covariates."""
     rows = _transfer_rows(frame, source)
     rows = rows[rows["group"].isin(MULTI_HOP) & (rows["hops"] > 0) & (rows["den"] > 0)]
     varies = rows.groupby("target", observed=True)["hops"].nunique()
@@ -188,25 +275,56 @@ def hop_regression(frame: pd.DataFrame, *, source: str = "en") -> HopRegression:
         raise DataError(
             "no multi-hop target has items with different numbers of hops; a regression on hops needs them."
         )
-    rows = rows.assign(
-        share=100.0 * rows["num"] / rows["den"], treated=rows["condition"].astype(str) != BASELINE
-    )
+    rows = rows.assign(share=100.0 * rows["num"] / rows["den"], treated=rows["condition"] != BASELINE)
     item = ["target", "item_id", "cluster_id", "hops"]
     # Seeds first, then conditions, so that a condition with more runs does not weigh more.
     cells = rows.groupby([*item, "lang", "treated", "condition"], observed=True)["share"].mean()
     sides = cells.groupby([*item, "lang", "treated"], observed=True).mean().unstack("treated")
-    gains = (sides[True] - sides[False]).groupby(item, observed=True).mean().reset_index(name="gain")
-    labels = gains["target"].astype(str).to_numpy()
-    X = np.column_stack(
-        [*[(labels == one).astype(float) for one in sorted(set(labels))], gains["hops"].to_numpy(dtype=float)]
-    )
+    found: pd.DataFrame = (sides[True] - sides[False]).groupby(item, observed=True).mean().to_frame("gain")
+    by_item = rows.groupby(item, observed=True)
+    for name in ITEM_NUMBERS:
+        if name in rows.columns:
+            found[name] = by_item[name].mean()
+    if "category" in rows.columns:
+        found["category"] = by_item["category"].first().astype(str)
+    return found.reset_index()
+
+
+def _item_covariates(gains: pd.DataFrame) -> tuple[dict[str, Floats], list[str]]:
+    """Columns beside the hops, and a sentence for each covariate that cannot be one."""
+    columns: dict[str, Floats] = {}
+    notes = []
+    for name in ITEM_NUMBERS:
+        if name not in gains.columns:
+            continue
+        values, shown = gains[name].to_numpy(dtype=float), name.replace("_", " ")
+        if (unknown := int(np.isnan(values).sum())) or np.ptp(values) == 0.0:
+            why = f"unknown for {unknown} of {len(gains)} items" if unknown else "the same for every item"
+            notes.append(f"The {shown} is {why} and is left out.")
+        else:
+            columns[f"{shown} (SD)"] = (values - values.mean()) / values.std(ddof=1)
+    if "category" not in gains.columns:
+        return columns, notes
+    for target, own in gains.groupby("target", observed=True):
+        names = sorted(set(own["category"]))
+        if len(names) < 2:
+            continue
+        # Where every category has one hop count, hops have no effect of their own beside the categories.
+        if own.groupby("category", observed=True)["hops"].nunique().max() == 1:
+            notes.append(f"The categories of {target} are its hop counts, so they are left out.")
+            continue
+        for name in names[1:]:
+            mark = (gains["target"] == target) & (gains["category"] == name)
+            columns[f"{target}: {name or 'no category'}"] = mark.to_numpy(dtype=float)
+    return columns, notes
+
+
+def _least_squares(gains: pd.DataFrame, columns: Mapping[str, Floats]) -> dict[str, TTest]:
+    from statsmodels.regression.linear_model import OLS
+
     codes = pd.factorize(gains["cluster_id"].astype(str), sort=True)[0]
-    clusters = int(codes.max()) + 1
-    fit = OLS(gains["gain"].to_numpy(), X).fit(cov_type="cluster", cov_kwds={"groups": codes}, use_t=True)
-    by_hops = {hops: gains.loc[gains["hops"] == hops, "gain"] for hops in sorted(set(gains["hops"].tolist()))}
-    return HopRegression(
-        per_hop=TTest("points per hop", float(fit.params[-1]), float(fit.bse[-1]), float(clusters - 1)),
-        by_hops={int(hops): (len(own), float(own.mean())) for hops, own in by_hops.items()},
-        items=len(gains),
-        clusters=clusters,
+    fit = OLS(gains["gain"].to_numpy(), np.column_stack(list(columns.values()))).fit(
+        cov_type="cluster", cov_kwds={"groups": codes}, use_t=True
     )
+    named = zip(columns, fit.params, fit.bse, strict=True)
+    return {name: TTest(name, float(value), float(se), float(codes.max())) for name, value, se in named}

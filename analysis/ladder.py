@@ -16,6 +16,9 @@ from analysis.study import Cell, Study
 from analysis.variance import Floats, Scale, transform
 from xeval.errors import DataError
 
+SMALLEST_EIGENVALUE = 1e-10
+"""Of a correlation matrix: below this, rounding decides what its inverse is."""
+
 
 @dataclass(frozen=True)
 class ScoreModel:
@@ -168,6 +171,11 @@ def meta_regression(
         DataError: the covariance is not positive definite, or there are too few estimates.
     """
     n, p = fixed.shape
+    size = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
+    if float(np.linalg.eigvalsh(covariance / np.outer(size, size))[0]) < SMALLEST_EIGENVALUE:
+        raise DataError(
+            "the covariance of the estimates is not positive definite: some estimates never vary, or only together."
+        )
     random = list(terms) or [random_term("estimate", range(n))]
     fit = mixed_model(effects, fixed, names, random, residual_covariance=covariance).fit()
     M = covariance.astype(np.float64).copy()
@@ -239,7 +247,7 @@ def task_gain_regression(study: Study, scale: Scale) -> tuple[MetaRegression, di
     """Task gains G(k,t) of the single conditions on their group, and the contrasts between groups.
 
     Heterogeneity between tasks (the unit of the generalisation: df is tasks - types) and, with several conditions,
-    between the gains of a task.
+    between the gains of a task, unless it is zero.
 
     Raises:
         DataError: there are no more tasks than groups, or a condition has a single run.
@@ -266,9 +274,10 @@ def task_gain_regression(study: Study, scale: Scale) -> tuple[MetaRegression, di
     terms = [random_term("task", targets)]
     if len(pairs) > len(set(targets)):
         terms.append(random_term("gain", range(len(pairs))))
-    meta = meta_regression(
-        values, sampling_covariance(study, estimands, scale), fixed, groups, terms, float(df)
-    )
+    sampling = sampling_covariance(study, estimands, scale)
+    meta = meta_regression(values, sampling, fixed, groups, terms, float(df))
+    if meta.fit.converged and meta.fit.singular == ("gain",):
+        meta = meta_regression(values, sampling, fixed, groups, terms[:1], float(df))
     contrasts = {
         name: meta.test(name, {above: 1.0, below: -1.0})
         for name, (above, below) in CONTRASTS.items()

@@ -93,9 +93,12 @@ class MixedModel:
         made, start = [], 0
         for place in self.order:
             size = self.terms[place].size
-            triangle = np.zeros((size, size))
-            triangle[np.tril_indices(size)] = theta[start : start + size * (size + 1) // 2]
-            made.append(triangle)
+            if size == 1:
+                made.append(theta[start : start + 1].reshape(1, 1))
+            else:
+                triangle = np.zeros((size, size))
+                triangle[np.tril_indices(size)] = theta[start : start + size * (size + 1) // 2]
+                made.append(triangle)
             start += size * (size + 1) // 2
         return made
 
@@ -172,8 +175,10 @@ class MixedModel:
             by_level = u[start:stop].reshape(q, size)
             of_fixed = explained[start:stop].reshape(q, size, -1)
             inner = q * np.eye(size) - blocks - by_level.T @ by_level / residual
-            inner -= np.einsum("lak,lbk->ab", of_fixed, of_fixed)
-            parts.append((2.0 * np.linalg.solve(factor.T, inner))[np.tril_indices(size)])
+            flat = of_fixed.transpose(1, 0, 2).reshape(size, -1)
+            inner -= flat @ flat.T
+            slope = 2.0 * (inner / factor if size == 1 else np.linalg.solve(factor.T, inner))
+            parts.append(slope[np.tril_indices(size)] if size > 1 else slope[0])
             start = stop
         back = np.linalg.inv(self.triangle)
         covariance = residual * back @ np.linalg.inv(gram[:p, :p]) @ back.T

@@ -1,4 +1,4 @@
-"""Figures as SVG text: same analysis, same bytes; text stays text; colours tell apart for colour-blind eyes.
+"""Figures as SVG text and as PDF: same analysis, same bytes; text stays text; colours for colour-blind eyes.
 
 ``standalone`` figures carry plain colours. ``inline`` turns a figure's colours into CSS variables, so that a page can
 show it in its light and in its dark theme, and makes its ids unique within the page.
@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 from xml.sax.saxutils import escape
 
 from analysis.analysis import MEAN, Analysis
+from analysis.covariates import covariate
 from analysis.estimands import GRID
 from analysis.scores import (
     CLASSIFICATION,
@@ -45,6 +46,7 @@ AXIS_NAMES: dict[Scale, str] = {"points": "gain in points", "logit": "gain in lo
 Draw = ParamSpec("Draw")
 Drawn = TypeVar("Drawn")
 MINUS = "−"
+SHOWN, CLOSED = "•", "°"
 ROW_INCHES = 0.235
 FONTS = "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
 STYLE = {"font.size": 9.0, "axes.labelsize": 8.5, "xtick.labelsize": 8.5, "ytick.labelsize": 9.0}
@@ -57,6 +59,7 @@ class Figure:
     name: str
     description: str
     svg: str
+    pdf: bytes
     width: float
     height: float
 
@@ -90,11 +93,11 @@ def interval(both: Both, scale: Scale) -> str:
     """``+1.20 [−0.30, 2.70]``; marked where it covers new items only."""
     estimate, digits = both.on(scale), 2 if scale == "points" else 3
     low, high = estimate.interval() if estimate.seeds_estimable else estimate.items_interval()
-    bounds = ", ".join(number(bound, digits).lstrip("+") for bound in (low, high))
-    return f"{number(estimate.value, digits)} [{bounds}]{'' if estimate.seeds_estimable else '*'}"
+    ends = ", ".join(number(bound, digits).lstrip("+") for bound in (low, high))
+    return f"{number(estimate.value, digits)} [{ends}]{'' if estimate.seeds_estimable else '*'}"
 
 
-def _styled(draw: Callable[Draw, Drawn]) -> Callable[Draw, Drawn]:
+def styled(draw: Callable[Draw, Drawn]) -> Callable[Draw, Drawn]:
     """Draw in the project's style, whatever the user's matplotlib settings are."""
 
     @functools.wraps(draw)
@@ -107,7 +110,7 @@ def _styled(draw: Callable[Draw, Drawn]) -> Callable[Draw, Drawn]:
     return drawn
 
 
-@_styled
+@styled
 def verdict_strip(analysis: Analysis, scale: Scale) -> Figure | None:
     """C on one scale: 95 % interval, 90 % interval, zero, and the equivalence margin."""
     contrast = analysis.contrasts.get("C")
@@ -115,9 +118,9 @@ def verdict_strip(analysis: Analysis, scale: Scale) -> Figure | None:
         return None
     estimate = contrast.mean.on(scale)
     margin = analysis.verdict.margins[scale]
-    figure, axes = _figure(4.3, 0.92)
+    figure, axes = new_figure(4.3, 0.92)
     axes.set_position((0.04, 0.5, 0.92, 0.46))
-    whole = _bounds(contrast.mean, scale)
+    whole = bounds(contrast.mean, scale)
     axes.axvspan(-margin, margin, color=BAND, zorder=0)
     axes.axvline(0, color=MUTED, linewidth=0.9, zorder=1)
     axes.plot(whole, [0, 0], color=COLOURS[MULTI_HOP_QA], linewidth=1.4, solid_capstyle="round", zorder=2)
@@ -126,13 +129,13 @@ def verdict_strip(analysis: Analysis, scale: Scale) -> Figure | None:
         axes.plot(inner, [0, 0], color=COLOURS[MULTI_HOP_QA], linewidth=4.2, solid_capstyle="butt", zorder=3)
     axes.plot([estimate.value], [0], marker="D", markersize=6.5, color=COLOURS[MULTI_HOP_QA],
               markeredgecolor=PAPER, markeredgewidth=1.0, zorder=4)  # fmt: skip
-    axes.set_xlim(*_limits([*whole, -1.4 * margin, 1.4 * margin]))
+    axes.set_xlim(*limits([*whole, -1.4 * margin, 1.4 * margin]))
     axes.set_ylim(-1, 1)
     axes.set_yticks([])
-    _only_bottom(axes)
+    only_bottom(axes)
     axes.set_xlabel("C in points" if scale == "points" else "C in log-odds", color=MUTED)
     text = f"C in {scale}: {interval(contrast.mean, scale)}; margin ±{margin:g}"
-    return _drawn(figure, f"verdict-{scale}", text)
+    return finish(figure, f"verdict-{scale}", text)
 
 
 @dataclass(frozen=True)
@@ -146,14 +149,14 @@ class _Row:
     summary: bool = False
 
 
-@_styled
+@styled
 def forest(analysis: Analysis, *, narrow: bool = False) -> Figure:
     """G(k,t) by group with diamonds for groups and contrasts; thick: new items, thin: new seeds and items."""
     rows = _forest_rows(analysis)
     width = 3.75 if narrow else 10.6
     top, bottom = 0.32, 0.5
     height = top + bottom + ROW_INCHES * len(rows)
-    figure, axes = _figure(width, height)
+    figure, axes = new_figure(width, height)
     panels: list[tuple[Scale, float, float]] = (
         [("points", 0.45, 0.53)] if narrow else [("points", 0.265, 0.27), ("logit", 0.69, 0.14)]
     )
@@ -166,25 +169,25 @@ def forest(analysis: Analysis, *, narrow: bool = False) -> Figure:
     for line, row in enumerate(rows):
         heading = row.both is None
         label = " · ".join(part for part in (row.label, row.second) if part) if narrow else row.label
-        labels.text(0.0 if heading else 0.012, line, _short(label, 24), va="center",
+        labels.text(0.0 if heading else 0.012, line, short(label, 24), va="center",
                     color=row.colour if heading else INK if row.label else MUTED,
                     fontweight="bold" if heading or row.summary else "normal")  # fmt: skip
         if row.second and not narrow:
-            labels.text(0.158, line, _short(row.second, 18), color=MUTED, va="center")
+            labels.text(0.158, line, short(row.second, 18), color=MUTED, va="center")
         if row.both is None and line:
             labels.axhline(line - 0.5, color=LINE, linewidth=0.6)
     for scale, left, share in panels:
         panel = figure.add_axes((left, inside[0], share, inside[1]))
         panel.set_facecolor("none")
         shown = [row.both for row in rows if row.both is not None]
-        panel.set_xlim(*_limits([bound for both in shown for bound in _bounds(both, scale)]))
+        panel.set_xlim(*limits([bound for both in shown for bound in bounds(both, scale)]))
         panel.set_ylim(len(rows) - 0.5, -0.5)
         panel.axvline(0, color=MUTED, linewidth=0.9)
         for line, row in enumerate(rows):
             if row.both is not None:
                 _interval_mark(panel, line, row, scale)
         panel.set_yticks([])
-        _only_bottom(panel)
+        only_bottom(panel)
         panel.set_xlabel(AXIS_NAMES[scale], color=MUTED)
         if not narrow:
             level = f"{100 * analysis.method.confidence:g} % CI"
@@ -194,26 +197,25 @@ def forest(analysis: Analysis, *, narrow: bool = False) -> Figure:
                 if row.both is not None:
                     labels.text(left + share + 0.012, line, interval(row.both, scale), color=INK, va="center",
                                 fontsize=8)  # fmt: skip
-    return _drawn(
+    return finish(
         figure,
         "forest-narrow" if narrow else "forest",
         "Gains over the baseline by group and target with intervals; the same numbers are in the tables.",
     )
 
 
-@_styled
+@styled
 def heat_map(analysis: Analysis, condition: str) -> Figure:
-    """Gain in points per language and target, for one condition; bold where the cell's interval leaves out 0."""
+    """Gain in points per language and target, for one condition; see :func:`marks` for what is bold."""
     targets = [target for group in GROUPS for target in analysis.group(group)]
     cells = {
         (gain.subject, gain.lang): gain.both.points for gain in analysis.cells if gain.condition == condition
     }
-    languages = sorted({lang for target in targets for lang in target.languages} - {analysis.source})
-    if any(analysis.source in target.languages for target in targets):
-        languages.append(analysis.source)
-    largest = max((abs(gain.both.points.value) for gain in analysis.cells), default=1.0) or 1.0
+    languages = languages_by_distance(analysis)
+    shown = marks(analysis)
+    largest = largest_gain(analysis)
     wide, high, left, top = 0.48, 0.25, 0.42, 0.95
-    figure, axes = _figure(left + wide * len(targets) + 0.7, top + high * len(languages) + 0.1)
+    figure, axes = new_figure(left + wide * len(targets) + 0.7, top + high * len(languages) + 0.1)
     size = figure.get_size_inches()
     axes.set_position(
         (left / size[0], 0.1 / size[1], wide * len(targets) / size[0], high * len(languages) / size[1])
@@ -221,19 +223,19 @@ def heat_map(analysis: Analysis, condition: str) -> Figure:
     axes.set_xlim(0, len(targets))
     axes.set_ylim(len(languages), 0)
     for column, target in enumerate(targets):
-        axes.text(column + 0.42, -0.55, _short(target.name, 18), rotation=38, ha="left", va="bottom",
+        axes.text(column + 0.42, -0.55, short(target.name, 18), rotation=38, ha="left", va="bottom",
                   rotation_mode="anchor", color=INK, fontsize=8)  # fmt: skip
         axes.plot([column + 0.04, column + 0.96], [-0.2, -0.2], color=COLOURS[target.group], linewidth=3,
                   solid_capstyle="butt", clip_on=False)  # fmt: skip
         for row, lang in enumerate(languages):
             estimate = cells.get((target.name, lang))
             if estimate is None:
-                axes.text(column + 0.5, row + 0.5, "·", ha="center", va="center", color=MUTED)
+                _cell(axes, column, row, None)
                 continue
-            sure = estimate.seeds_estimable and (estimate.low > 0 or estimate.high < 0)
+            mark = shown.get((condition, target.name, lang), "")
             _cell(axes, column, row, estimate.value / largest)
-            axes.text(column + 0.5, row + 0.52, number(estimate.value, 1), ha="center", va="center", fontsize=7.5,
-                      color=INK, fontweight="bold" if sure else "normal")  # fmt: skip
+            axes.text(column + 0.5, row + 0.52, number(estimate.value, 1) + mark, ha="center", va="center",
+                      fontsize=7.5, color=INK, fontweight="bold" if mark == SHOWN else "normal")  # fmt: skip
     if languages[-1] == analysis.source:
         axes.axhline(len(languages) - 1, color=INK, linewidth=0.9)
     axes.set_xticks([])
@@ -242,10 +244,40 @@ def heat_map(analysis: Analysis, condition: str) -> Figure:
     for side in axes.spines.values():
         side.set_visible(False)
     text = f"Gain in points per language and target, condition {condition}; the same numbers are in results.json."
-    return _drawn(figure, f"gains-{_file_name(condition)}", text)
+    return finish(figure, f"gains-{condition_slugs(analysis.conditions)[condition]}", text)
 
 
-@_styled
+def languages_by_distance(analysis: Analysis) -> list[str]:
+    """All languages by syntactic distance to English (URIEL), those of unknown distance after them, English last."""
+    distances = covariate("syntactic")
+    found = {lang for target in analysis.targets.values() for lang in target.languages}
+    listed = sorted(found - {analysis.source}, key=lambda lang: (distances.get(lang, 2.0), lang))
+    return [*listed, *({analysis.source} & found)]
+
+
+def largest_gain(analysis: Analysis) -> float:
+    """The largest gain or loss of a cell, in points: the end of the colour scale."""
+    return max((abs(gain.both.points.value) for gain in analysis.cells), default=1.0) or 1.0
+
+
+def marks(analysis: Analysis) -> dict[tuple[str, str, str], str]:
+    """Condition, target, language -> a sign where the cell's gain is shown.
+
+    ``SHOWN``: by the Benjamini-Hochberg method within condition and target, after all families before it;
+    ``CLOSED``: so would be, but a family before it is not shown, so that the cells are not tested.
+    """
+    families = {family.name: family for family in analysis.families.families}
+    return {
+        (condition, target, one.name): SHOWN if one.rejected else CLOSED
+        for condition in analysis.conditions
+        for target in analysis.targets
+        if (family := families.get(f"F3 {condition} {target}"))
+        for one in family.hypotheses
+        if one.adjusted <= analysis.families.alpha
+    }
+
+
+@styled
 def specifications(analysis: Analysis) -> Figure | None:
     """C in points under every combination of choices, from the lowest to the highest, and the choices below."""
     curve = analysis.robustness.specifications
@@ -260,7 +292,7 @@ def specifications(analysis: Analysis) -> Figure | None:
     ]
     width, top, bottom, left = 10.2, 2.3, 0.1, 2.25
     height = top + 0.25 + 0.2 * len(levels) + bottom
-    figure, axes = _figure(width, height)
+    figure, axes = new_figure(width, height)
     axes.set_position((left / width, 1 - top / height, 1 - (left + 0.1) / width, (top - 0.1) / height))
     axes.axhline(0, color=MUTED, linewidth=0.9, zorder=1)
     thick = min(3.5, 320.0 / len(shown))
@@ -300,12 +332,12 @@ def specifications(analysis: Analysis) -> Figure | None:
         dots.plot(places, [line] * len(places), marker="s", linestyle="none", color=MUTED,
                   markersize=min(3.6, thick + 0.6))  # fmt: skip
     dots.set_xticks([])
-    dots.set_yticks(range(len(levels)), [_short(f"{choice}: {level}", 34) for choice, level in levels])
+    dots.set_yticks(range(len(levels)), [short(f"{choice}: {level}", 34) for choice, level in levels])
     dots.tick_params(axis="y", length=0, labelcolor=INK, labelsize=8)
     for spine in dots.spines.values():
         spine.set_visible(False)
     text = f"C in points under {len(shown)} combinations of choices; a table of them follows."
-    return _drawn(figure, "specifications", text)
+    return finish(figure, "specifications", text)
 
 
 def figures(analysis: Analysis) -> list[Figure]:
@@ -363,18 +395,21 @@ def _interval_mark(axes: Any, line: int, row: _Row, scale: Scale) -> None:
     )
 
 
-def _bounds(both: Both, scale: Scale) -> tuple[float, float]:
+def bounds(both: Both, scale: Scale) -> tuple[float, float]:
+    """The interval that is printed: over new items only where the seeds' part is unknown."""
     estimate = both.on(scale)
     return estimate.interval() if estimate.seeds_estimable else estimate.items_interval()
 
 
-def _limits(values: Sequence[float]) -> tuple[float, float]:
+def limits(values: Sequence[float]) -> tuple[float, float]:
+    """Ends of an axis that holds all values and 0."""
     low, high = min([*values, 0.0]), max([*values, 0.0])
     space = 0.06 * (high - low) or 1.0
     return low - space, high + space
 
 
-def _cell(axes: Any, column: int, row: int, share: float) -> None:
+def _cell(axes: Any, column: int, row: int, share: float | None) -> None:
+    """A coloured cell; grey where nothing was evaluated."""
     from matplotlib.patches import Rectangle
 
     axes.add_patch(
@@ -382,14 +417,15 @@ def _cell(axes: Any, column: int, row: int, share: float) -> None:
             (column + 0.03, row + 0.05),
             0.94,
             0.9,
-            facecolor=GAIN if share >= 0 else LOSS,
+            facecolor=BAND if share is None else GAIN if share >= 0 else LOSS,
             linewidth=0,
-            alpha=round(0.06 + 0.74 * abs(share), 3),
+            alpha=1.0 if share is None else round(0.06 + 0.74 * abs(share), 3),
         )
     )
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def new_figure(width: float, height: float) -> tuple[Any, Any]:
+    """An empty drawing of so many inches, and its axes."""
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=(width, height), facecolor="none")
@@ -398,7 +434,8 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return canvas, axes
 
 
-def _only_bottom(axes: Any) -> None:
+def only_bottom(axes: Any) -> None:
+    """Axes with a line at the bottom only, and numbers with a true minus sign."""
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(LINE)
@@ -409,22 +446,34 @@ def _only_bottom(axes: Any) -> None:
     axes.locator_params(axis="x", nbins=5)
 
 
-def _drawn(canvas: Any, name: str, description: str) -> Figure:
+def finish(canvas: Any, name: str, description: str) -> Figure:
+    """The finished drawing as SVG and PDF, without dates or random ids."""
     import matplotlib
 
-    stream = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+    stream, paper = io.StringIO(), io.BytesIO()
+    # Type 42, as journals and conferences refuse Type 3 fonts.
+    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "pdf.fonttype": 42}):
         canvas.savefig(stream, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+        canvas.savefig(
+            paper, format="pdf", metadata={"CreationDate": None, "Producer": None}, transparent=True
+        )
     svg = re.sub(r"<metadata>.*?</metadata>\s*|<!DOCTYPE[^>]*>\s*", "", stream.getvalue(), flags=re.DOTALL)
     svg = re.sub(r" font-family: [^;\"]*;| transform=\"rotate\(-0 [^\"]*\"", "", svg)
     svg = svg.replace("</style>", f" text {{font-family: {FONTS}}}</style>", 1)
     width, height = canvas.get_size_inches() * 96
-    return Figure(name, description, svg, round(float(width), 2), round(float(height), 2))
+    return Figure(name, description, svg, paper.getvalue(), round(float(width), 2), round(float(height), 2))
 
 
-def _short(text: str, length: int) -> str:
+def short(text: str, length: int) -> str:
+    """The text, cut to so many characters."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def _file_name(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-") or "condition"
+def condition_slugs(conditions: Sequence[str]) -> dict[str, str]:
+    """Condition -> letters, digits and hyphens, different for each: a part of its files' names."""
+    found: dict[str, str] = {}
+    for name in conditions:
+        slug = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or "condition"
+        taken = sum(other == slug or other.startswith(f"{slug}--") for other in found.values())
+        found[name] = f"{slug}--{taken + 1}" if taken else slug
+    return found

@@ -39,6 +39,8 @@ Tasks = Literal["random", "fixed"]
 POPULATION = "task population"
 BENCHMARKS = "these benchmarks"
 MOST_SPLITS = 6
+LARGE = 400
+"""With more gains than this, two splits are enough: a fit takes seconds, and splits differ little."""
 CONTRASTS = {
     "multi-hop QA − classification": (MULTI_HOP_QA, CLASSIFICATION),
     "multi-hop QA − single-hop QA": (MULTI_HOP_QA, SINGLE_HOP_QA),
@@ -77,7 +79,8 @@ class Regression:
         contrasts, coefficients: t tests with stated degrees of freedom, in points or log-odds (covariates: per
             standard deviation; baseline: per unit).
         unusable: name of a test -> why it must not be used.
-        components: variances, mean over splits; ``singular`` are zero in every split.
+        components: variances, mean over splits, of the terms that have one; ``singular`` are zero in every split,
+            and the fit is the one without them.
         fits: one per split of the baseline runs.
         notes: covariates, terms and languages that were left out, in sentences.
     """
@@ -146,15 +149,18 @@ def cell_model(
     if baseline and not _can_split(study, chosen):
         baseline, splits = False, 1
         notes.append("Every baseline has a single run, so it cannot be split: no baseline covariate.")
-    built = [
-        _assemble(
-            gain_rows(study, scale, kept, number if baseline else None), tasks, table, set(same_source),
-            baseline, by_type,
+    rows = gain_rows(study, scale, kept, 0 if baseline else None)
+    if rows.value.size > LARGE:
+        splits = min(splits, 2)
+    parts = [rows, *(gain_rows(study, scale, kept, number) for number in range(1, splits))]
+    built = [_assemble(part, tasks, table, set(same_source), baseline, by_type) for part in parts]
+    alike = [one for one in built if _structure(one[1]) == _structure(built[0][1])]
+    if len(alike) < len(built):
+        notes.append(
+            f"{len(built) - len(alike)} of {len(built)} splits of the baseline runs allow other terms than the first "
+            "and are left out."
         )
-        for number in range(splits)
-    ]  # fmt: skip
-    rows = built[0][0]
-    result = _summarise(built, tasks, scale, table, notes, study)
+    result = _summarise(alike, tasks, scale, table, notes, study)
     if not leave_out:
         return result
     ranges = _leave_one_out(rows, tasks, table, set(same_source), baseline, by_type)
@@ -279,6 +285,11 @@ def _assemble(
     terms = estimable(_terms(rows, tasks), fixed, notes)
     weights = _contrast_weights(rows, groups, reference, tasks)
     return rows, mixed_model(rows.value, fixed, names, terms), weights, notes
+
+
+def _structure(model: MixedModel) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the fixed columns and of the random terms."""
+    return model.names, tuple(term.name for term in model.terms)
 
 
 def _centred(values: Floats, within: Sequence[str] | None) -> Floats:
@@ -425,7 +436,12 @@ def _summarise(
             unusable[name] = (
                 f"no variance between {carrier}s was found, so nothing is known of other {carrier}s"
             )
-    components = {name: float(np.mean([fit.variance(name) for fit in fits])) for name in fits[0].components}
+    # At a variance of zero (1e-10 of the residual's) all other numbers are those of the model without the term.
+    components = {
+        name: float(np.mean([fit.variance(name) for fit in fits]))
+        for name in fits[0].components
+        if name not in singular
+    }
     return Regression(
         label=POPULATION if tasks == "random" else BENCHMARKS,
         scale=scale, contrasts=contrasts, coefficients=coefficients, unusable=unusable, components=components,
@@ -440,7 +456,9 @@ def problems(singular: Sequence[str], converged: bool, fits: Sequence[MixedFit])
     """What is wrong with the fits of all splits, in sentences."""
     found = [] if converged else [next(one for fit in fits for one in fit.problems if not fit.converged)]
     if singular:
-        found.append(f"No variance was found for {', '.join(singular)}: the fit is singular there.")
+        found.append(
+            f"No variance was found for {', '.join(singular)}: that fit is singular; the one without is shown."
+        )
     return found
 
 

@@ -7,8 +7,9 @@ Multi-Bootstrap of Sellam et al. (2022, MultiBERTs), which is the pigeonhole boo
 
 Draws come from counter-based streams, one per (root seed, stratum or population of runs, block of 500 replicates).
 They depend on no other draw, so neither on the order of anything nor on which estimands or unrelated targets are there.
-Sums are exact: whole numbers stay below 2^24 in float32; otherwise numbers are rounded to multiples of a power of two
-(relative 1e-12 or finer) of which float64 holds every sum. Therefore threads do not matter either.
+Sums are exact: whole numbers stay below 2^24 in float32, or several columns share one float64, each in its own bits of
+the 53; other numbers are rounded to multiples of a power of two (relative 1e-12 or finer) of which float64 holds every
+sum. Therefore threads do not matter either.
 """
 
 import hashlib
@@ -333,12 +334,15 @@ class _Columns:
     """Numerators and denominators of some cells of one stratum as rows of one matrix.
 
     Attributes:
-        matrix: (rows, clusters) float32 where that is exact.
+        rows: how many; ``bits``: of each row's sums where several rows are packed into one, else 0.
+        matrix: (rows, clusters) float32 where that is exact; or packed: row i stands at the bits ``i // packed rows``.
         groups: per population, number of runs, and number of runs that are already added up in each: places of the
             cells, and rows of their num and den (cells, runs).
     """
 
     cells: tuple[Cell, ...]
+    rows: int
+    bits: int
     matrix: NDArray[Any]
     groups: Mapping[tuple[int, int, int], tuple[Integers, Integers, Integers]]
 
@@ -350,7 +354,7 @@ class _Columns:
         scale: Scale,
     ) -> Floats:
         """(replicates, cells) transformed scores."""
-        sums = weights.astype(self.matrix.dtype) @ self.matrix.T
+        sums = self._sums(weights)
         result = np.empty((len(weights), len(self.cells)))
         for (population, runs, merged), (places, num_rows, den_rows) in self.groups.items():
             known = drawn.get(names[population])
@@ -366,6 +370,37 @@ class _Columns:
             sizes = np.einsum("bcs,bs->bc", den, shares) / merged
             result[:, places] = _transform(scores, sizes, scale)
         return result
+
+    def _sums(self, weights: Counts) -> NDArray[Any]:
+        """(replicates, rows) weighted sums."""
+        product: NDArray[Any] = weights.astype(self.matrix.dtype) @ self.matrix.T
+        if not self.bits:
+            return product
+        packed = product.astype(np.int64)
+        width = packed.shape[1]
+        sums = np.empty((len(weights), self.rows), np.float32)
+        for start in range(0, self.rows, width):
+            part = sums[:, start : start + width]
+            part[:] = packed[:, : part.shape[1]] & ((1 << self.bits) - 1)
+            packed >>= self.bits
+        return sums
+
+
+def _packed(rows: Sequence[NDArray[Any]], bound: float) -> tuple[int, NDArray[Any]]:
+    """Bits of each row and the packed matrix of whole numbers whose weighted sums are at most ``bound`` < 2^24.
+
+    A product in float64 takes twice the time of one in float32 and has room for 53 bits instead of 24.
+    """
+    bits = max(1, int(bound).bit_length())
+    single, double = EXACT_FLOAT32 // bits, EXACT_FLOAT64 // bits
+    slots, kind = (double, np.float64) if double > 2 * single else (single, np.float32)
+    if slots == 1 or len(rows) == 1:
+        return 0, np.stack(rows).astype(np.float32)
+    width = -(-len(rows) // slots)
+    matrix = np.zeros((width, rows[0].size), kind)
+    for number, row in enumerate(rows):
+        matrix[number % width] += np.ldexp(row, bits * (number // width)).astype(kind)
+    return bits, matrix
 
 
 def _transform(scores: Floats, denominators: Floats, scale: Scale) -> Floats:
@@ -384,7 +419,9 @@ def _column_blocks(
     tables = {cell: _table(study.blocks[cell], merge) for cell in cells}
     # Whole numbers of which float32 holds every weighted sum.
     whole = all(
-        clusters.size * values.max(initial=0.0) < 2**EXACT_FLOAT32 and (values == np.rint(values)).all()
+        clusters.size * values.max(initial=0.0) < 2**EXACT_FLOAT32
+        and values.min(initial=0.0) >= 0.0
+        and (values == np.rint(values)).all()
         for num, den, _ in tables.values()
         for values in (num, den)
     )
@@ -438,7 +475,9 @@ def _columns(study: Study, tables: Mapping[Cell, _Table], clusters: Integers, wh
     for group, listed in groups.items():
         places, num_at, den_at = (np.array(part, np.int64) for part in zip(*listed, strict=True))
         arrays[group] = (places, num_at, den_at)
-    return _Columns(tuple(tables), np.stack(rows), arrays)
+    largest = max(float(row.max(initial=0.0)) for row in rows)
+    bits, matrix = _packed(rows, clusters.size * largest) if whole else (0, np.stack(rows))
+    return _Columns(tuple(tables), len(rows), bits, matrix, arrays)
 
 
 def _factors(estimands: Mapping[str, Weights], cells: Sequence[Cell]) -> Any:

@@ -4,7 +4,10 @@ Columns: condition (``none`` is the baseline; several intermediate tasks are joi
 (-1 where there is none: the baseline is then a given checkpoint, any other condition one run of unknown seed), lang,
 item_id, cluster_id, hops, metric, num, den. Optional columns: main (the metric that stands for the target), chance
 (of the metric, 0 to 1), checkpoint (digest or name of the evaluated weights), parent (the intermediate checkpoint
-that it was trained from), phase (``target`` after training on the target). Further columns are ignored.
+that it was trained from), phase (``target`` after training on the target); and of items, empty where unknown:
+category (the data set's own word for the sort of question), length (of the input, in any unit), overlap (share of the
+question's words that the text around the answer has), overlap_rank (of the answer's sentence among all, by overlap
+with the question). Further columns are ignored.
 """
 
 from collections import defaultdict
@@ -31,6 +34,7 @@ GROUPS = (CLASSIFICATION, MULTI_HOP_CLASSIFICATION, STRUCTURED, SINGLE_HOP_QA, M
 TEXT = ("condition", "target", "group", "lang", "item_id", "cluster_id", "metric")
 NUMBERS = ("seed", "hops", "num", "den")
 OPTIONAL_TEXT = ("checkpoint", "parent", "phase")
+ITEM_NUMBERS = ("length", "overlap", "overlap_rank")
 NO_SEED = -1
 KEY = ("target", "metric", "condition", "seed", "lang", "item_id")
 ROUNDING = 1e-6
@@ -161,6 +165,13 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     for name in OPTIONAL_TEXT:
         if name in frame.columns:
             typed[name] = frame[name].where(frame[name].notna(), "").astype(str)
+    if "category" in frame.columns:
+        typed["category"] = (
+            frame["category"].where(frame["category"].notna(), "").astype(str).astype("category")
+        )
+    for name in ITEM_NUMBERS:
+        if name in frame.columns:
+            typed[name] = _known_numbers(frame, name)
     return pd.DataFrame(typed).reset_index(drop=True)
 
 
@@ -178,6 +189,16 @@ def _numeric(frame: pd.DataFrame, name: str) -> "pd.Series[float]":
         value = frame.loc[wrong, name].iloc[0]
         shown = repr(value) if isinstance(value, str) else str(value)
         raise DataError(f"{_cell(frame, wrong)}: {name} is {shown}, not a number.")
+    return values
+
+
+def _known_numbers(frame: pd.DataFrame, name: str) -> "pd.Series[float]":
+    """Numbers, NaN where the cell is empty."""
+    values = pd.to_numeric(frame[name], errors="coerce").astype("float64")
+    wrong = ~np.isfinite(values) & frame[name].notna() & (frame[name].astype(str) != "")
+    if wrong.any():
+        shown = repr(frame.loc[wrong, name].iloc[0])
+        raise DataError(f"{_cell(frame, wrong)}: {name} is {shown}, not a number; leave unknown ones empty.")
     return values
 
 

@@ -1,28 +1,46 @@
-"""The report: one self-contained page, the same in Markdown, every number as JSON, and the figures as SVG."""
+"""The report: one self-contained page, the same in Markdown, LaTeX tables, figures, and every number as JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analysis.analysis import Analysis
-from analysis.report import robustness, tables
+from analysis.plots import condition_slugs
+from analysis.report import parts, robustness, tables
+from analysis.report.charts import Chart, all_charts, numbers
+from analysis.report.from_items import from_items
+from analysis.report.size import sample
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Group
 
-READING = (
-    "A gain is the score of a condition minus the score of the baseline, on the same target and language, "
-    "averaged over runs.",
-    "Thick bars and thin bars answer different questions: new test items for these very runs, and new runs "
-    "on new items.",
-    "Intervals are t intervals with a two-way (seed × item cluster) variance in closed form and "
-    "Satterthwaite's degrees of freedom; a baseline that several gains share enters once, and targets that "
-    "share runs or clusters are combined before squaring.",
-    "Log-odds are log((num + ½) / (den − num + ½)) of each language's total; for F1 this is a convention "
-    "that stabilises the variance, not a log odds ratio.",
-    "Cell-level marks are not corrected for the number of cells; count nothing on a single cell.",
-)
+DARK = """--paper: #12171e; --ink: #e6ebf1; --muted: #9aa7b6; --line: #333d4a; --band: #242d38; --tint: #1a212a;
+  --accent: #8fc1ea; --gain: #2f86c6; --loss: #c96f22; --group-0: #58a8e0; --group-1: #8ccbf5; --group-2: #d994bf;
+  --group-3: #e0ac3a; --group-4: #f08a45; --group-5: #3fc59b; color-scheme: dark;"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section that stands after the thirteen parts.
+
+    Attributes:
+        id: of its element; letters, digits and hyphens. ``title``: its heading.
+        html: what stands below the heading, as it is: whoever makes it escapes what it quotes.
+        script: a JavaScript module that runs after those of the page; empty for none. It may listen to the document's
+            event ``xeval:cell``, whose ``detail`` holds the ``condition``, ``target`` and ``lang`` of a heat-map cell.
+        data: anything that JSON holds, to be read from the element with the id ``ID-data``; None for none.
+    """
+
+    id: str
+    title: str
+    html: str
+    script: str = ""
+    data: Any = None
 
 
 def write_report(
@@ -32,49 +50,75 @@ def write_report(
     title: str,
     notes: Sequence[str] = (),
     provenance: Mapping[str, str] | None = None,
+    scores: "pd.DataFrame | None" = None,
+    sections: Sequence[Section] = (),
 ) -> list[Path]:
-    """Write report.html, report.md, results.json and figures/*.svg into ``out``; same input, same bytes.
+    """Write the report into ``out``; same input, same bytes.
+
+    report.html, report.md, results.json, tables/*.tex, figures/*.svg and figures/*.pdf. Files of an earlier report in
+    the same folder that this one does not have stay.
 
     Args:
         title: heading of the report.
         notes: plain sentences that a reader must know, printed after the analysis's own.
         provenance: name -> value, printed as given (versions, digests, dates, commands).
+        scores: the tidy scores that were analysed, for the parts that need items: the bootstrap distribution, hops
+            within a target, C(k) with pairs of one source. Without them the report says that these are missing.
+        sections: what stands after the thirteen parts, in the page only.
 
     Returns:
         The files written.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from analysis.report.drawings import figures
 
-    from analysis.plots import figures
-
-    drawn = {figure.name: figure for figure in figures(analysis)}
+    items = from_items(scores, analysis) if scores is not None else None
+    charts = all_charts(analysis, items)
+    drawn = figures(analysis, charts)
+    all_notes = [*analysis.notes, *notes]
+    listed = parts.parts(analysis, items, charts, drawn, all_notes, dict(provenance or {}))
     context = {
         "analysis": analysis,
         "verdict": analysis.verdict,
         "title": title,
-        "notes": [*analysis.notes, *notes],
-        "reading": READING,
-        "provenance": dict(provenance or {}),
-        "figures": drawn,
-        "strips": [figure for name, figure in drawn.items() if name.startswith("verdict-")],
-        "maps": [figure for name, figure in drawn.items() if name.startswith("gains-")],
-        "summary": tables.summary(analysis),
-        "retention": tables.retention(analysis),
-        "grid": tables.grid(analysis),
-        "retrieval": tables.retrieval(analysis),
-        "task_gains": tables.task_gains(analysis),
-        "mean_scores": tables.mean_scores(analysis),
-        "language_scores": tables.language_scores(analysis),
-        "bootstrap": robustness.bootstrap(analysis),
-        "bayes_factors": robustness.bayes_factors(analysis),
-        "by_condition": robustness.conditions(analysis),
-        "tests": robustness.tests(analysis),
-        "counts": robustness.counts(analysis),
-        "choices": robustness.choices(analysis),
-        "leave_one_out": robustness.leave_one_out(analysis),
-        "control": robustness.control(analysis),
-        "slope": robustness.slope(analysis),
+        "sample": sample(analysis),
+        "parts": listed,
+        "sections": sections,
+        "strips": parts.strips(charts, drawn),
+        "filters": _filters(analysis),
+        "data": _embedded({"charts": {one.name: _chart(one) for one in charts.values()}}),
+        "css": _text("report.css").replace("{{ dark }}", DARK),
+        "script": _text("report.js"),
+        "library": _library(),
     }
+    results = {
+        "title": title,
+        "notes": all_notes,
+        "provenance": dict(provenance or {}),
+        "analysis": analysis.to_dict(),
+        "parts": parts.numbers(listed),
+        "charts": numbers(list(charts.values())),
+    }
+    environment = _environment()
+    files: dict[str, str | bytes] = {
+        "report.html": environment.get_template("report.html.jinja").render(context),
+        "report.md": environment.get_template("report.md.jinja").render(context),
+        "results.json": json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+    }
+    files |= {f"tables/{name}.tex": text for name, text in _latex(analysis).items()}
+    files |= {f"figures/{figure.name}.svg": figure.standalone() for figure in drawn.values()}
+    files |= {f"figures/{figure.name}.pdf": figure.pdf for figure in drawn.values()}
+    written = []
+    for name, content in files.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        written.append(path)
+    return written
+
+
+def _environment() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("analysis.report", ""),
         autoescape=lambda name: bool(name) and ".html" in str(name),
@@ -84,21 +128,70 @@ def write_report(
         keep_trailing_newline=True,
     )
     environment.filters["cell"] = _markdown_cell
-    results = {"title": title, "notes": context["notes"], "provenance": context["provenance"]} | {
-        "analysis": analysis.to_dict()
-    }
-    files = {
-        "report.html": environment.get_template("report.html.jinja").render(context),
-        "report.md": environment.get_template("report.md.jinja").render(context),
-        "results.json": json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-    } | {f"figures/{figure.name}.svg": figure.standalone() for figure in drawn.values()}
-    written = []
-    for name, text in files.items():
-        path = out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
-        written.append(path)
-    return written
+    environment.filters["embedded"] = _embedded
+    return environment
+
+
+def _text(name: str) -> str:
+    return resources.files("analysis.report").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _library() -> str:
+    """Vega-Lite, Vega and Vega-Embed as one script, from the package that carries them."""
+    import vl_convert
+
+    bundle: Any = vl_convert.javascript_bundle  # typed as if it needed a snippet to bundle with
+    return str(bundle())
+
+
+def _filters(analysis: Analysis) -> list[tuple[str, str, list[str]]]:
+    languages = sorted({lang for target in analysis.targets.values() for lang in target.languages})
+    found = [
+        ("condition", "Conditions", list(analysis.conditions)),
+        ("target", "Targets", list(analysis.targets)),
+        ("lang", "Languages", languages),
+    ]
+    return [one for one in found if len(one[2]) > 1]
+
+
+def _chart(chart: Chart) -> dict[str, Any]:
+    return {"kind": chart.kind, "records": _rounded(chart.records), "options": _rounded(chart.options)}
+
+
+def _rounded(value: Any) -> Any:
+    """Six digits are more than a pixel; results.json holds all."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return value
+
+
+def _embedded(value: Any) -> str:
+    """JSON that may stand inside a ``script`` element."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _latex(analysis: Analysis) -> dict[str, str]:
+    """Name -> a LaTeX table."""
+    from analysis.report.latex import latex
+
+    whole = sample(analysis)
+    slugs = condition_slugs(analysis.conditions)
+    listed = [
+        ("contrasts", tables.summary(analysis), whole),
+        ("grid", tables.grid(analysis), whole),
+        ("gains", tables.task_gains(analysis), f"Two-way (seed × item cluster) t intervals. {whole}"),
+        ("scores", tables.mean_scores(analysis), whole),
+        ("conditions", robustness.conditions(analysis), ""),
+        ("leave-one-out", robustness.leave_one_out(analysis), ""),
+        *((f"gains-{slugs[name]}", tables.cell_gains(analysis, name), whole) for name in analysis.conditions),
+    ]
+    return {name: latex(table, name, caption) for name, table, caption in listed if table is not None}
 
 
 def console(analysis: Analysis) -> "Group":

@@ -2,11 +2,12 @@
 
 from statistics import median
 
-from analysis.analysis import Analysis
+from analysis.analysis import MEAN, Analysis
 from analysis.estimands import KEY
 from analysis.plots import interval, number
+from analysis.report.from_items import FromItems
+from analysis.report.size import size_of_contrast
 from analysis.report.tables import Table, level
-from analysis.scores import BASELINE
 from analysis.study import Both
 from analysis.variance import SCALES, Scale
 
@@ -29,8 +30,8 @@ def conditions(analysis: Analysis) -> Table | None:
                 band.condition,
                 interval(band.both, "points"),
                 *(_range(*band.on(scale), scale) for scale in SCALES),
-                _p(test.p),
-                _p(test.adjusted),
+                p_value(test.p),
+                p_value(test.adjusted),
                 _answer(test.rejected, family.opened),
             )
         )
@@ -44,9 +45,9 @@ def conditions(analysis: Analysis) -> Table | None:
     return Table(
         title="C of each intermediate task",
         caption=(
-            f"{KEY.formula}, for one intermediate task at a time. The bands hold for all {len(bands)} at once with "
-            f"{100 * analysis.method.confidence:g} % confidence ({how}). p: the larger of the two scales', over new "
-            f"seeds and new items. {_size(analysis)}"
+            f"C(k) = {KEY.formula}, for one intermediate task at a time. The bands hold for all {len(bands)} at once "
+            f"with {100 * analysis.method.confidence:g} % confidence ({how}). p: the larger of the two scales', over "
+            f"new seeds and new items. {size_of_contrast(analysis)}"
         ),
         columns=(
             "condition",
@@ -71,14 +72,15 @@ def tests(analysis: Analysis) -> Table | None:
                     family.title if place == 0 else "",
                     one.name,
                     number(one.value, 2),
-                    _p(one.p),
-                    _p(one.adjusted),
+                    p_value(one.p),
+                    p_value(one.adjusted),
                     _answer(one.rejected, family.opened),
                 )
                 for place, one in enumerate(family.hypotheses)
             ]
     if not rows:
         return None
+    unlearnt = analysis.verdict.outcome == "at chance"
     return Table(
         title="Tests in their order",
         caption=(
@@ -87,7 +89,7 @@ def tests(analysis: Analysis) -> Table | None:
             "the larger of the two scales', two-sided; 1 where the signs differ or a trained condition has one run. "
             "Adjusted within the family by Holm's method, C of each intermediate task "
             f"{'jointly (minP)' if analysis.robustness.joint else 'too'}. Closed: not tested, its p-values describe "
-            "only."
+            "only." + (" A compared target is not learnt, so none of this is a claim." if unlearnt else "")
         ),
         columns=("family", "difference from 0", "points", "p", "adjusted p", "shown"),
         rows=tuple(rows),
@@ -113,6 +115,7 @@ def counts(analysis: Analysis) -> Table | None:
         columns=("target", "condition", "languages", "above 0 in at least", "below 0 in at least"),
         rows=rows,
         labels=2,
+        keys=tuple({"target": row[0], "condition": row[1]} for row in rows),
     )
 
 
@@ -138,7 +141,7 @@ def bootstrap(analysis: Analysis) -> Table | None:
         caption=(
             f"Percentile interval of {_replicates(analysis)} replicates that draw runs and item clusters anew, "
             "crossed, beside the closed form that the verdict stands on. With few runs the percentile interval is too "
-            f"short where runs differ much, and too long where they do not. {_size(analysis)}"
+            f"short where runs differ much, and too long where they do not. {size_of_contrast(analysis)}"
             + (
                 ""
                 if key.mean.points.seeds_estimable
@@ -196,8 +199,8 @@ def choices(analysis: Analysis) -> Table | None:
         caption=(
             f"C under every combination of choices that changes something in these data, "
             f"{len(curve.on('points'))} on each scale, in points where the scale is not named; subsets of targets are "
-            f"crossed with languages and same-source rule only. {_size(analysis)} All specifications share the same "
-            "data: how many of them agree is no test. Shown: the specification's own "
+            f"crossed with languages and same-source rule only. {size_of_contrast(analysis)} All specifications "
+            "share the same data: how many of them agree is no test. Shown: the specification's own "
             f"{100 * analysis.method.confidence:g} % interval over new seeds and items leaves out 0, not corrected for "
             "their number."
         ),
@@ -229,7 +232,7 @@ def leave_one_out(analysis: Analysis) -> Table | None:
         title="C without one part",
         caption=(
             "C with one target, language or intermediate task left out, each with its own two-way t interval. "
-            f"{_size(analysis)}"
+            f"{size_of_contrast(analysis)}"
             + (
                 ""
                 if key.mean.points.seeds_estimable
@@ -281,32 +284,6 @@ def slope(analysis: Analysis) -> str | None:
     )
 
 
-def _size(analysis: Analysis) -> str:
-    key = analysis.contrasts.get(KEY.name)
-    if key is None:
-        return ""
-    used = [analysis.targets[name] for name in key.targets]
-    runs = [[len(target.seeds[BASELINE]) for target in used]]
-    runs.append(
-        [
-            len(target.seeds[name])
-            for target in used
-            for name in key.conditions
-            if (name, target.name) not in key.dropped
-        ]
-    )
-    baseline, condition = ("–".join(dict.fromkeys(map(str, (min(one), max(one))))) for one in runs)
-    return (
-        f"C: {len(used)} targets, {_count(len(key.languages), 'shared language')}, "
-        f"{_count(len(key.conditions), 'condition')}, {baseline} baseline and {condition} condition runs per target, "
-        f"{key.mean.points.clusters:,} item clusters."
-    )
-
-
-def _count(number_of: int, noun: str) -> str:
-    return f"{number_of} {noun}{'' if number_of == 1 else 's'}"
-
-
 def _replicates(analysis: Analysis) -> str:
     found = analysis.robustness.bootstrap
     return f"{found['points'].count:,}" if found else "no"
@@ -317,9 +294,96 @@ def _range(low: float, high: float, scale: Scale, digits: int | None = None) -> 
     return f"[{', '.join(shown)}]"
 
 
-def _p(value: float) -> str:
+def p_value(value: float) -> str:
+    """Three decimals, or that it is smaller."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _answer(rejected: bool, opened: bool) -> str:
     return "closed" if not opened else "yes" if rejected else "no"
+
+
+def hops(analysis: Analysis, items: FromItems) -> Table:
+    """Gain by hops within each multi-hop target, and the change per hop."""
+    rows: list[tuple[str, ...]] = []
+    keys = []
+    strong = set()
+    for gain in items.hop_gains:
+        own = (str(gain.hops), f"{gain.items:,}")
+        rows.append((gain.target, _name(gain.condition), *own, *(interval(gain.both, s) for s in SCALES)))
+        keys.append(_key(gain.target, gain.condition))
+    for slope in items.hop_slopes:
+        strong.add(len(rows))
+        own = (f"per hop, {slope.hops[0]} to {slope.hops[1]}", "")
+        rows.append((slope.target, _name(slope.condition), *own, *(interval(slope.both, s) for s in SCALES)))
+        keys.append(_key(slope.target, slope.condition))
+    return Table(
+        title="Gain by hops",
+        caption=(
+            "Gain over the baseline on the items of each number of hops, mean over the transfer languages that all of "
+            "them have. Per hop: difference between the ends divided by the hops between. Two-way (seed × item "
+            "cluster) t intervals."
+        ),
+        columns=(
+            "target",
+            "condition",
+            "hops",
+            "items",
+            *(f"{SCALE_NAMES[scale]} [{level(analysis)}]" for scale in SCALES),
+        ),
+        rows=tuple(rows),
+        labels=3,
+        strong=frozenset(strong),
+        keys=tuple(keys),
+    )
+
+
+def components(analysis: Analysis) -> Table:
+    """Standard errors from items and from seeds, in points."""
+    listed: list[tuple[str, str, Both, dict[str, str]]] = [
+        (name, "", one.mean, {}) for name, one in analysis.contrasts.items()
+    ]
+    listed += [
+        (f"G({gain.subject})", _name(gain.condition), gain.both, {})
+        for gain in analysis.groups
+        if gain.condition == MEAN
+    ]
+    listed += [
+        (gain.subject, gain.condition, gain.both, _key(gain.subject, gain.condition))
+        for gain in analysis.tasks
+        if gain.condition != MEAN
+    ]
+    rows = []
+    for name, condition, both, _ in listed:
+        one = both.points
+        known = one.seeds_estimable
+        rows.append(
+            (
+                name,
+                condition,
+                f"{one.variance_items**0.5:.3f}",
+                f"{max(0.0, one.variance_seeds) ** 0.5:.3f}" if known else "–",
+                f"{one.se:.3f}" if known else "–",
+                f"{100 * one.share_seeds:.0f} %" if known else "–",
+                f"{one.df if known else one.df_items:.1f}",
+            )
+        )
+    return Table(
+        title="Standard errors by their source",
+        caption=(
+            "In points. Items: for new test items and these very runs. Seeds: for new training seeds. – : a trained "
+            "condition has one run."
+        ),
+        columns=("", "condition", "SE, items", "SE, seeds", "SE", "seeds", "df"),
+        rows=tuple(rows),
+        labels=2,
+        keys=tuple(key for *_, key in listed),
+    )
+
+
+def _name(condition: str) -> str:
+    return "mean of single tasks" if condition == MEAN else condition
+
+
+def _key(target: str, condition: str) -> dict[str, str]:
+    return {"target": target} | ({} if condition == MEAN else {"condition": condition})

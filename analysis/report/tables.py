@@ -1,11 +1,11 @@
 """The report's tables as rows of text: the page, the Markdown file and the console print the same ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis import estimands as forms
 from analysis.analysis import MEAN, Analysis, Gain, Score
-from analysis.plots import interval, number
+from analysis.plots import CLOSED, SHOWN, interval, languages_by_distance, marks, number
 from analysis.scores import (
     BASELINE,
     CLASSIFICATION,
@@ -18,6 +18,11 @@ from analysis.scores import (
 from analysis.study import Both
 from analysis.verdict import within
 
+CELL_MARKS = (
+    f"{SHOWN}: shown by the Benjamini–Hochberg method within condition and target, on both scales, after all families "
+    f"before it; {CLOSED}: would be, but a family before it is not shown, so that single cells are not tested."
+)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -27,6 +32,7 @@ class Table:
         labels: so many columns at the left are text, the others numbers.
         strong: rows that are set bold.
         aside: number of a column that a narrow page leaves out.
+        keys: for each row, the condition, target and language that it belongs to, where it belongs to one.
     """
 
     title: str
@@ -36,6 +42,11 @@ class Table:
     labels: int = 1
     strong: frozenset[int] = frozenset()
     aside: int | None = None
+    keys: tuple[Mapping[str, str], ...] = ()
+
+    def key(self, row: int) -> Mapping[str, str]:
+        """What the row belongs to."""
+        return self.keys[row] if self.keys else {}
 
 
 def summary(analysis: Analysis) -> Table:
@@ -167,6 +178,7 @@ def retrieval(analysis: Analysis) -> Table | None:
             for gain in _unique_means(gains)
         ),
         labels=2,
+        keys=tuple(_gain_key(gain) for gain in _unique_means(gains)),
     )
 
 
@@ -204,6 +216,32 @@ def task_gains(analysis: Analysis) -> Table:
         ),
         rows=tuple(rows),
         labels=3,
+        keys=tuple(_gain_key(gain) for gain in gains),
+    )
+
+
+def cell_gains(analysis: Analysis, condition: str) -> Table:
+    """g(k,t,l) of one condition in points: languages by distance to English x targets."""
+    targets = [target for group in GROUPS for target in analysis.group(group)]
+    cells = {(gain.subject, gain.lang): gain.both for gain in analysis.cells if gain.condition == condition}
+    shown = marks(analysis)
+    rows = []
+    for lang in languages_by_distance(analysis):
+        row = [lang]
+        for target in targets:
+            both = cells.get((target.name, lang))
+            row.append(
+                ""
+                if both is None
+                else number(both.points.value, 1) + shown.get((condition, target.name, lang), "")
+            )
+        rows.append(tuple(row))
+    return Table(
+        title=f"Gain per language and target after {condition}",
+        caption=f"Points over the baseline. {CELL_MARKS}",
+        columns=("language", *(target.name for target in targets)),
+        rows=tuple(rows),
+        keys=tuple({"lang": row[0], "condition": condition} for row in rows),
     )
 
 
@@ -247,6 +285,7 @@ def mean_scores(analysis: Analysis) -> Table:
         ),
         rows=tuple(rows),
         labels=2,
+        keys=tuple({"target": row[0]} for row in rows),
     )
 
 
@@ -275,6 +314,7 @@ def language_scores(analysis: Analysis) -> list[Table]:
                     caption=f"Mean ± standard deviation between runs. Runs: {runs}.",
                     columns=("language", "items", "clusters", "chance", "baseline", *analysis.conditions),
                     rows=tuple(rows),
+                    keys=tuple({"target": target.name, "lang": row[0]} for row in rows),
                 )
             )
     return tables
@@ -302,6 +342,10 @@ def _unique_means(gains: Sequence[Gain]) -> list[Gain]:
     """Without the means that stand for one condition only."""
     numbers = {gain.subject: sum(other.subject == gain.subject for other in gains) for gain in gains}
     return [gain for gain in gains if gain.condition != MEAN or numbers[gain.subject] > 2]
+
+
+def _gain_key(gain: Gain) -> dict[str, str]:
+    return {"target": gain.subject} | ({} if gain.condition == MEAN else {"condition": gain.condition})
 
 
 def _items_only(analysis: Analysis) -> str:

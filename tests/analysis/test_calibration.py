@@ -55,17 +55,17 @@ def within(rate: float, low: float, high: float, studies: int) -> bool:
     return low - slack <= rate <= high + slack
 
 
-@pytest.mark.parametrize(("runs", "seed_sd"), [(3, 1.0), (10, 1.0)])
-def test_paired_interval_covers(runs: int, seed_sd: float) -> None:
-    assert within(paired_coverage(300, runs, seed_sd, 200), 0.93, 0.97, 300)
+@pytest.mark.parametrize(("runs", "seed_sd", "clusters"), [(3, 1.0, 200), (10, 1.0, 200), (3, 3.0, 1000)])
+def test_paired_interval_covers(runs: int, seed_sd: float, clusters: int) -> None:
+    assert within(paired_coverage(500, runs, seed_sd, clusters), 0.93, 0.97, 500)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("runs", [3, 5, 10])
 @pytest.mark.parametrize("seed_sd", [0.2, 1.0, 3.0])
 def test_paired_interval_covers_on_the_grid(runs: int, seed_sd: float) -> None:
-    """Three seeds whose noise dominates are the hardest case: .9205 in 12,000 studies, .94 and more elsewhere."""
-    assert within(paired_coverage(2000, runs, seed_sd), 0.92, 0.97, 2000)
+    """Three seeds whose noise dominates are the hardest case: .939 in 400,000 studies, .95 and more elsewhere."""
+    assert within(paired_coverage(2000, runs, seed_sd), 0.93, 0.97, 2000)
 
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(60)
@@ -281,12 +281,16 @@ def verdicts(studies: int, *args, margin_points: float = 1.0, margin_logit: floa
     found: Counter[str] = Counter()
     for _ in range(studies):
         analysis = analyse(
-            study(rng, *args, **options), margin_points=margin_points, margin_logit=margin_logit
+            study(rng, *args, **options),
+            margin_points=margin_points,
+            margin_logit=margin_logit,
+            models=False,
         )
         found[analysis.verdict.outcome] += 1
         found["crossover"] += analysis.verdict.crossover
         low, high = analysis.contrasts["C"].mean.points.interval()
         found["covered"] += low < multi_hop - classification < high
+    print(studies, args, dict(found))
     return found
 
 

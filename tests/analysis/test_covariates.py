@@ -105,8 +105,6 @@ def test_languages_without_a_covariate_are_named():
 def test_wrong_names():
     with pytest.raises(UsageError, match="Unknown covariate 'syntax'"):
         covariate("syntax")
-    with pytest.raises(UsageError, match="'xx'"):
-        covariates(("syntactic",), ("de", "xx"))
     with pytest.raises(DataError, match="does not vary"):
         covariates(("syntactic",), ("de",)).standardised()
 
@@ -171,3 +169,10 @@ def test_scores_and_losses_of_a_study():
     assert losses["sw"] == pytest.approx(english - scores["sw"])
     with pytest.raises(UsageError, match="no scores of condition 'squad'"):
         transfer_scores(study, "squad", "pairs")
+
+
+def test_a_language_that_is_not_known_at_all_is_left_out_and_named():
+    table = covariates(("syntactic", "log_size"), ["de", "qx", "fr"])
+    assert table.languages == ("de", "fr")
+    assert table.left_out == {"qx": "syntactic"}
+    assert table.notes == ("Left out of the regression, as their syntactic covariate is unknown: qx.",)

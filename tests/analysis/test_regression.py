@@ -389,6 +389,63 @@ def test_hop_regression_needs_different_hops():
         hop_regression(rows.assign(hops=2))
 
 
+def test_hop_regression_takes_what_is_known_of_the_items():
+    """Length confounded with hops: gain falls by 4 points per SD of length and not with hops; least squares by hand."""
+    rows = hop_frame(6)
+    multi = rows["group"].astype(str) == "multi-hop QA"
+    number = rows["item_id"].astype(str).str[-5:].astype(int)
+    length = np.where(multi, 20.0 * rows["hops"] + number % 7, np.nan)
+    kind = np.where(number % 2 == 0, "bridge", "comparison")
+    rows = check(
+        rows.assign(length=np.where(multi, length, 5.0), category=kind, overlap=0.5, overlap_rank=np.nan)
+    )
+    found = hop_regression(rows)
+    assert set(found.covariates) == {"length (SD)", "chains: comparison"}
+    assert found.notes == (
+        "The overlap is the same for every item and is left out.",
+        f"The overlap rank is unknown for {found.items} of {found.items} items and is left out.",
+    )
+    kept = rows[(rows["group"] == "multi-hop QA") & (rows["lang"] != "en")]
+    sign = np.where(kept["condition"] == "none", -1.0, 0.5)
+    by_item = kept.assign(gain=100 * sign * kept["num"] / 6).groupby("item_id", observed=True)
+    items = by_item.agg(gain=("gain", "sum"), hops=("hops", "first"), length=("length", "first"))
+    comparison = (items.index.astype(str).str[-5:].astype(int) % 2).to_numpy(dtype=float)
+    z = (items["length"] - items["length"].mean()) / items["length"].std()
+    X = np.column_stack([np.ones(len(items)), items["hops"], z, comparison])
+    beta = np.linalg.lstsq(X, items["gain"].to_numpy(), rcond=None)[0]
+    assert found.per_hop.value == pytest.approx(beta[1])
+    assert found.covariates["length (SD)"].value == pytest.approx(beta[2])
+    assert found.covariates["chains: comparison"].value == pytest.approx(beta[3])
+    assert found.plain.value == pytest.approx(hop_regression(hop_frame(6)).per_hop.value)
+    assert found.plain.se < found.per_hop.se  # hops and length go together
+    assert set(found.to_dict()["covariates"]) == set(found.covariates)
+
+
+def test_categories_that_are_hop_counts_are_no_covariate():
+    rows = hop_frame(7)
+    named = check(rows.assign(category=rows["hops"].astype(str) + "hop"))
+    found = hop_regression(named)
+    assert found.covariates == {}
+    assert found.notes == ("The categories of chains are its hop counts, so they are left out.",)
+    assert found.per_hop == hop_regression(rows).per_hop
+
+
+def test_hop_regression_of_too_few_items():
+    rows = hop_frame(9, clusters=2)
+    with pytest.raises(DataError, match="2 item clusters are too few"):
+        hop_regression(rows)
+
+
+def test_meta_regression_of_gains_that_vary_together_only():
+    with pytest.raises(DataError, match="not positive definite"):
+        meta_regression(np.array([1.0, 2.0, 4.0]), np.ones((3, 3)), np.ones((3, 1)), ("mean",))
+
+
+def test_hop_regression_of_equal_gains():
+    with pytest.raises(DataError, match="same on every multi-hop item"):
+        hop_regression(hop_frame(8).assign(num=1.0))
+
+
 @pytest.mark.slow
 def test_hop_regression_error_rate():
     """No slope, 400 studies at level .05: Monte-Carlo error .011."""

@@ -14,9 +14,18 @@ import synthetic
 from rich.console import Console
 
 from analysis import analyse
-from analysis.report import console, write_report
+from analysis.report import Section, console, write_report
+from analysis.report.latex import latex
+from analysis.report.tables import Table
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
+PARTS = [
+    "Mean gains and contrasts", "Gains by target", "C of each intermediate task", "Gain against baseline",
+    "Gains by language and target", "Bootstrap distribution of C", "Hops within one target", "Specification curve",
+    "C without one part", "Baseline against itself", "Variance components and regressions",
+    "Versions, seeds and settings",
+]  # fmt: skip
+"""The second to the thirteenth part; the first is the verdict."""
 
 
 class Page(HTMLParser):
@@ -72,13 +81,14 @@ def frame() -> pd.DataFrame:
 def written(frame, tmp_path_factory):
     out = tmp_path_factory.mktemp("report")
     options = {"title": "A <study> & more", "notes": ["Made by a test."], "provenance": {"xeval": "0.1.0"}}
-    files = write_report(analyse(frame), out, **options)
+    files = write_report(analyse(frame), out, scores=frame, **options)
     return out, files, options
 
 
 def test_same_input_same_bytes(frame, written, tmp_path):
     out, files, options = written
-    again = write_report(analyse(frame.sample(frac=1, random_state=1)), tmp_path, **options)
+    other = frame.sample(frac=1, random_state=1)
+    again = write_report(analyse(other), tmp_path, scores=other, **options)
     assert [path.relative_to(out) for path in files] == [path.relative_to(tmp_path) for path in again]
     for one, other in zip(files, again, strict=True):
         assert one.read_bytes() == other.read_bytes(), one.name
@@ -87,9 +97,14 @@ def test_same_input_same_bytes(frame, written, tmp_path):
 def test_files(written):
     out, files, _ = written
     names = {path.relative_to(out).as_posix() for path in files}
+    figures = {
+        "verdict-points", "verdict-logit", "forest", "forest-narrow", "gains-mnli", "conditions", "baseline",
+        "bootstrap-points", "bootstrap-logit", "specifications", "leave-one-out", "variance",
+    }  # fmt: skip
+    tables = {"contrasts", "grid", "gains", "scores", "leave-one-out", "gains-mnli"}
     assert names == {
-        "report.html", "report.md", "results.json", "figures/verdict-points.svg", "figures/verdict-logit.svg",
-        "figures/forest.svg", "figures/forest-narrow.svg", "figures/gains-mnli.svg", "figures/specifications.svg",
+        "report.html", "report.md", "results.json", *(f"tables/{name}.tex" for name in tables),
+        *(f"figures/{name}.{kind}" for name in figures for kind in ("svg", "pdf")),
     }  # fmt: skip
     assert all(path.exists() for path in files)
 
@@ -126,7 +141,10 @@ def test_the_page_is_well_formed_and_needs_nothing_from_outside(written):
     page = Page(text)
     assert len(page.ids) == len(set(page.ids))
     assert all(address.startswith("#") and address[1:] in page.ids for address in page.addresses)
-    assert not re.search(r"https?:|@import|<script|<link", text)
+    assert "default-src 'none'" in text  # the browser itself then refuses every request
+    assert len(text) < 15e6
+    text = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.search(r"https?:|@import|<link|<iframe|<img", text)
     assert all(target in page.ids for target in re.findall(r"url\(#([^)]+)\)", text))
     assert "A &lt;study&gt; &amp; more" in text
     assert "prefers-color-scheme: dark" in text
@@ -185,75 +203,229 @@ def test_console_prints_verdict_and_tables(frame):
     assert "Answer format" in text
 
 
-def test_a_study_without_verdict_has_a_report(frame, tmp_path):
-    alone = analyse(frame[frame["group"] == "retrieval"])
-    files = write_report(alone, tmp_path, title="Retrieval")
-    text = next(path for path in files if path.name == "report.html").read_text()
-    Page(text)
-    assert alone.verdict.sentences[0] in text
-    assert "verdict-points" not in text
-
-
-@pytest.fixture(scope="module")
-def several():
-    """Two conditions, one pair of one source, enough baseline runs for the check of the baseline."""
+def several_frame():
+    """Two conditions, one pair of one source, two to four hops, enough baseline runs for the check of the baseline."""
     gains = {"mnli": 3.0, "squad": 2.0}
     tasks = [
         synthetic.Task("xnli", "classification", 65, gains, ("en", "de", "sw")),
         synthetic.Task("pawsx", "classification", 70, gains, ("en", "de")),
         synthetic.Task("chains", "multi-hop QA", 55, gains, ("en", "de", "sw")),
     ]
-    return analyse(synthetic.frame(tasks, np.random.default_rng(3), {"none": 4, "mnli": 3, "squad": 3}))
+    frame = synthetic.frame(tasks, np.random.default_rng(3), {"none": 4, "mnli": 3, "squad": 3})
+    chains = frame["target"] == "chains"
+    frame.loc[chains, "hops"] = 2 + frame[chains]["item_id"].str[-1].astype(int) % 3
+    return frame
 
 
-def test_what_stands_beside_the_verdict_is_printed(several, tmp_path):
-    write_report(several, tmp_path, title="Several")
-    markdown = (tmp_path / "report.md").read_text()
-    page = " ".join(Page((tmp_path / "report.html").read_text()).text)
-    headings = [
-        "C by the Multi-Bootstrap", "C of each intermediate task", "Tests in their order", "In how many languages",
-        "Specification curve", "C without one part", "Baseline against itself", "Gain against baseline",
-    ]  # fmt: skip
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """The analysis, and the folder of its report."""
+    frame = several_frame()
+    analysis, out = analyse(frame), tmp_path_factory.mktemp("several")
+    section = Section(
+        "items", "Items <1>", "<p id='here'>x</p>", "console.assert(true)", {"a": "</script>", "b": [1]}
+    )
+    write_report(analysis, out, title="Several", scores=frame, sections=[section])
+    return analysis, out
+
+
+def test_the_thirteen_parts_stand_in_their_order(written, several):
+    for out in (written[0], several[1]):
+        markdown, html = ((out / name).read_text() for name in ("report.md", "report.html"))
+        assert re.findall(r"^## (\d+)\. ", markdown, re.MULTILINE) == [str(place) for place in range(1, 14)]
+        for place, title in enumerate(PARTS, 2):
+            assert f"## {place}. {title}\n" in markdown
+            assert f'<h2><span class="n">{place}</span>{title}</h2>' in html
+        numbered = json.loads((out / "results.json").read_text())["parts"]
+        assert [part["part"] for part in numbered] == list(range(1, 14))
+        assert all(part["blocks"] for part in numbered)
+
+
+def test_every_figure_says_what_it_shows(several):
+    """Targets or items, languages, runs and the method, below each figure of the page."""
+    html = (several[1] / "report.html").read_text()
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", html, re.DOTALL)
+    assert len(captions) == 9
+    for caption in captions:
+        assert re.search(r"\d+ targets?, ", caption)
+        assert re.search(r"\d+ (transfer|shared) languages?", caption)
+        assert re.search(r"baseline and .* condition runs", caption)
+        assert "item" in caption
+    assert len(re.findall(r'aria-live="polite"', html)) >= len(captions)
+
+
+def test_results_hold_the_numbers_of_every_figure_and_table(several):
+    analysis, out = several
+    results = json.loads((out / "results.json").read_text())
+    drawn = {path.stem for path in (out / "figures").glob("*.svg")}
+    maps = {f"gains-{name}" for name in analysis.conditions}
+    assert drawn - maps - {"forest-narrow"} == set(results["charts"])
+    html = (out / "report.html").read_text()
+    cells = [
+        cell
+        for part in results["parts"]
+        for block in part["blocks"]
+        for row in block.get("rows", ())
+        for cell in row
+    ]
+    shown = {cell for row in re.findall(r"<td class=\"n\">([^<]+)</td>", html) for cell in [row]}
+    assert shown <= set(cells)
+    counts = [record["count"] for record in results["charts"]["bootstrap-points"]["records"]]
+    assert sum(counts) == analysis.robustness.bootstrap["points"].count
+
+
+def test_hops_within_a_target(several):
+    """At equal weights of languages and runs, the gain on the items of h hops is a difference of plain means."""
+    frame = several_frame()
+    rows = frame[(frame["target"] == "chains") & (frame["lang"] != "en") & (frame["hops"] == 3)]
+    means = rows.groupby("condition")["num"].mean()
+    charts = json.loads((several[1] / "results.json").read_text())["charts"]
+    found = {record["row"]: record["points"][0] for record in charts["hops"]["records"]}
+    assert found["mnli · 3 hops"] == pytest.approx(100 * (means["mnli"] - means["none"]))
+    expected = 100 * (means[["mnli", "squad"]].mean() - means["none"])
+    assert found["mean · 3 hops"] == pytest.approx(expected)
+    assert len(found) == 9
+
+
+def test_a_condition_is_also_shown_with_the_targets_of_its_own_source(several):
+    """mnli is XNLI's own training set: C(mnli) is on PAWS-X alone, and on both where the pair is kept."""
+    charts = json.loads((several[1] / "results.json").read_text())["charts"]
+    found = {record["row"]: record for record in charts["conditions"]["records"]}
+    assert list(found) == ["mnli", "mnli, own source kept", "squad"]
+    assert found["mnli, own source kept"]["hollow"]
+    frame = several_frame()
+    transfer = frame[(frame["lang"] != "en") & frame["condition"].isin(["none", "mnli"])]
+    gains = transfer.groupby(["target", "lang", "condition"])["num"].mean().unstack("condition")
+    gains = 100 * (gains["mnli"] - gains["none"]).unstack("target")
+    alone = gains.loc["de", "chains"] - gains.loc["de", "pawsx"]
+    both = (alone + gains["chains"].mean() - gains["xnli"].mean()) / 2
+    assert found["mnli"]["points"][0] == pytest.approx(alone)
+    assert found["mnli, own source kept"]["points"][0] == pytest.approx(both)
+
+
+def test_a_section_follows_the_thirteen_parts(several):
+    html = (several[1] / "report.html").read_text()
+    page = Page(html)
+    assert {"items", "items-data", "here"} <= set(page.ids)
+    assert (
+        html.index('id="part-13"') < html.index('<section id="items">') < html.index("console.assert(true)")
+    )
+    data = re.search(r'id="items-data">(.*?)</script>', html).group(1)
+    assert json.loads(data) == {"a": "</script>", "b": [1]}
+    assert "Items &lt;1&gt;" in html
+
+
+def test_heat_map_cells_name_their_place(several):
+    html = (several[1] / "report.html").read_text()
+    analysis = several[0]
+    cells = re.findall(
+        r'data-cell="([^"]+)" data-condition="([^"]+)" data-target="([^"]+)" data-lang="([^"]+)"', html
+    )
+    assert {tuple(names) for _, *names in cells} == {
+        (one.condition, one.subject, one.lang) for one in analysis.cells
+    }
+    assert all(key == "|".join(names) for key, *names in cells)
+    # pawsx has no Swahili: grey, in both conditions.
+    assert html.count('title="pawsx, sw, ') == 2
+
+
+def test_latex_tables():
+    table = Table(
+        "T",
+        "5 % of a_b & c.",
+        ("", "C [95 % CI]"),
+        (("G_1", "−0.50 [−1.00, 0.10]"), ("x", "< 0.001")),
+        strong=frozenset({1}),
+    )
+    assert latex(table, "one", "3 items.") == (
+        "% needs \\usepackage{booktabs}\n\\begin{table}[t]\n\\centering\n\\small\n"
+        "\\caption{T. 5 \\% of a\\_b \\& c. 3 items.}\n\\label{tab:one}\n\\begin{tabular}{lr}\n\\toprule\n"
+        " & C [95 \\% CI] \\\\\n\\midrule\nG\\_1 & $-$0.50 [$-$1.00, 0.10] \\\\\n\\textbf{x} & $<$ 0.001 \\\\\n"
+        "\\bottomrule\n\\end{tabular}\n\\end{table}\n"
+    )
+
+
+def test_latex_files_say_what_they_stand_on(several):
+    for path in (several[1] / "tables").glob("*.tex"):
+        text = path.read_text()
+        assert text.count("\\begin{") == text.count("\\end{") == 2
+        caption = re.search(r"\\caption\{(.*)\}\n\\label", text).group(1)
+        assert re.search(r"languages?", caption)
+        assert re.search(r"condition runs", caption)
+        columns = re.search(r"\\begin\{tabular\}\{([lr]+)\}", text).group(1)
+        rows = [line for line in text.splitlines() if line.endswith(" \\\\")]
+        assert all(len(re.findall(r"(?<!\\)&", row)) == len(columns) - 1 for row in rows)
+
+
+def test_conditions_with_like_names_have_their_own_files():
+    from analysis.plots import condition_slugs
+
+    assert condition_slugs(["anli", "anli+", "mnli+squad", "Ünï", "ж"]) == {
+        "anli": "anli", "anli+": "anli--2", "mnli+squad": "mnli-squad", "Ünï": "n", "ж": "condition",
+    }  # fmt: skip
+
+
+def test_what_stands_beside_the_verdict_is_printed(several):
+    analysis, out = several
+    markdown = (out / "report.md").read_text()
+    page = " ".join(Page((out / "report.html").read_text()).text)
     for text in (markdown, page):
-        places = [text.index(heading) for heading in headings]
-        assert places == sorted(places)
         for expected in (
-            "mnli on xnli",
-            "2,000 replicates",
-            "Bayes factors",
-            "max-T",
-            "split in two halves in 3 ways",
-        ):
+            "mnli on xnli", "2,000 replicates", "Bayes factors", "max-T", "split in two halves in 3 ways",
+            "Tests in their order", "In how many languages", "C by the Multi-Bootstrap",
+        ):  # fmt: skip
             assert expected in text
-    band = several.robustness.bands[0].points
+    band = analysis.robustness.bands[0].points
     assert f"[{band[0]:.2f}, {band[1]:.2f}]".replace("-", "−") in markdown
-    shown = several.robustness.specifications
+    shown = analysis.robustness.specifications
     assert f"{len(shown.on('points'))} on each scale" in markdown
     assert "figures/specifications.svg" in markdown
 
 
-def test_a_study_with_one_specification_shows_no_curve(tmp_path):
-    """One target of either group, the same languages, and numbers of runs that cannot be paired."""
+def test_a_study_with_one_run_per_side_and_one_specification(tmp_path):
+    """One target of either group, the same languages, one run of the condition; the scores are not given again."""
     tasks = [synthetic.Task("pairs", "classification", 65), synthetic.Task("chains", "multi-hop QA", 55)]
-    alone = analyse(synthetic.frame(tasks, np.random.default_rng(4), {"none": 4, "mnli": 3}))
+    alone = analyse(synthetic.frame(tasks, np.random.default_rng(4), {"none": 3, "mnli": 1}))
     assert len(alone.robustness.specifications.on("points")) == 1
     write_report(alone, tmp_path, title="Alone")
-    assert "Specification curve" not in (tmp_path / "report.md").read_text()
-    assert not (tmp_path / "figures/specifications.svg").exists()
-
-
-def test_parts_that_do_not_exist_leave_no_heading(frame, tmp_path):
-    write_report(analyse(frame[frame["group"] == "retrieval"]), tmp_path, title="Retrieval")
     markdown = (tmp_path / "report.md").read_text()
-    for heading in (
-        "Multi-Bootstrap",
-        "Bayes factors",
-        "Specification curve",
-        "without one part",
-        "against itself",
+    assert "These data leave one specification of C" in markdown
+    assert not (tmp_path / "figures/specifications.svg").exists()
+    assert not (tmp_path / "figures/hops.svg").exists()
+    for expected in (
+        "Without the scores of single items there is nothing on hops",
+        "A trained condition has one run: there are no simultaneous bands.",
+        "it needs 4 baseline seeds",
     ):
-        assert heading not in markdown.replace("check of the baseline against itself", "")
+        assert expected in markdown
+    Page((tmp_path / "report.html").read_text())
+
+
+def test_parts_that_do_not_exist_say_why(frame, tmp_path):
+    """Retrieval alone: no C, so thirteen parts of which many are one sentence."""
+    rows = frame[frame["group"] == "retrieval"]
+    alone = analyse(rows)
+    write_report(alone, tmp_path, title="Retrieval", scores=rows)
+    markdown = (tmp_path / "report.md").read_text()
+    page = Page((tmp_path / "report.html").read_text())
+    assert alone.verdict.sentences[0] in " ".join(page.text)
+    assert re.findall(r"^## (\d+)\. ", markdown, re.MULTILINE) == [str(place) for place in range(1, 14)]
+    for expected in (
+        "There is no C in this study, so there is no C(k)",
+        "so there is no bootstrap of it",
+        "so there is no specification curve",
+        "so there is no part of it to leave out",
+        "Nothing on hops within a target: there is no multi-hop target.",
+        "No slope of gain on baseline",
+        "No check of the baseline against itself",
+    ):
+        assert expected in markdown
+    assert {path.stem for path in (tmp_path / "figures").glob("*.svg")} == {
+        "forest",
+        "forest-narrow",
+        "gains-mnli",
+        "variance",
+    }
     results = json.loads((tmp_path / "results.json").read_text())["analysis"]
     assert results["bootstrap"] is results["bands"] is results["evidence"] is results["leave_one_out"] is None
     assert results["specification_curve"] is results["baseline_control"] is None
-    assert any(note.startswith("No check of the baseline") for note in results["notes"])

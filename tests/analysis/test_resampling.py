@@ -136,6 +136,30 @@ def test_every_replicate_is_the_estimand_of_the_drawn_sample(scheme, equal_denom
     np.testing.assert_allclose(drawn, np.concatenate(expected)[:700], rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("clusters", "kind", "packed"),
+    [
+        (1, "float64", 1),
+        (30, "float32", 2),
+        (1000, "float32", 4),
+        (4095, "float64", 2),
+        (6000, "float64", 3),
+        (300_000, "float32", 7),
+    ],
+)
+def test_packed_columns_give_the_same_whole_sums(clusters, kind, packed):
+    """Sums up to 2 N take 2, 6, 11, 13, 14 or 20 bits of 24 or 53; the largest possible sum is among them."""
+    rng = np.random.default_rng(5)
+    rows = [rng.integers(0, 3, clusters).astype(np.float32) for _ in range(6)]
+    rows.append(np.full(clusters, 2.0, np.float32))
+    bits, matrix = resampling._packed(rows, 2.0 * clusters)
+    assert (str(matrix.dtype), len(matrix)) == (kind, packed)
+    columns = resampling._Columns((), 7, bits, matrix, {})
+    weights = multinomial(stream(1, "x"), clusters, clusters, 20)
+    expected = weights.astype(np.int64) @ np.array(rows, np.int64).T
+    np.testing.assert_array_equal(columns._sums(weights), expected)
+
+
 def test_multinomial_draws_as_many_as_asked_in_any_number_of_calls():
     whole = multinomial(stream(1, "x"), 7, 5)
     assert (whole.sum(axis=1) == 5).all()

@@ -33,7 +33,21 @@ def test_a_good_frame_keeps_its_rows_in_canonical_order(good):
     assert check(good.assign(num=good["num"].astype(str)))["num"].equals(checked["num"])
 
 
+def test_what_is_known_of_items_is_kept_and_may_be_empty(good):
+    known = good.assign(category=None, length="12.5", overlap=np.nan, overlap_rank=3)
+    known.loc[3, "category"] = "bridge"
+    known.loc[5, "length"] = ""
+    checked = check(known)
+    assert set(checked["category"]) == {"", "bridge"}
+    assert checked["length"].isna().sum() == 1
+    assert checked["length"].max() == 12.5
+    assert checked["overlap"].isna().all()
+    assert (checked["overlap_rank"] == 3).all()
+    assert not {"category", "length"} & set(check(good).columns)
+
+
 BAD = {
+    "length is 'long', not a number; leave unknown ones empty": lambda f: f.assign(length="long"),
     "lack the column 'den'": lambda f: f.drop(columns="den"),
     "have no rows": lambda f: f.iloc[:0],
     "occurs more than once": lambda f: pd.concat([f, f.iloc[[3]]]),

@@ -68,10 +68,11 @@ def test_paired_equals_the_mean_squares_of_the_differences():
     got = estimate([Term(1, treated), Term(-1, base)], "points", ONE_STRATUM, Method(paired=True))
     S = 4
     rows, columns, error = two_way(values_of(treated) - values_of(base))
-    variance = (rows + columns - error) / (S * N)
-    parts = [(rows, S - 1), (columns, N - 1), (error, (S - 1) * (N - 1))]
-    df = variance**2 / sum((ms / (S * N)) ** 2 / degrees for ms, degrees in parts)
-    assert got.se**2 == pytest.approx(variance)
+    assert got.se**2 == pytest.approx((rows + columns - error) / (S * N))
+    # The degrees of freedom are those at a mean square of the seeds one standard error higher.
+    raised = rows * (1 + np.sqrt(2 / (S - 1)))
+    parts = [(raised, S - 1), (columns, N - 1), (error, (S - 1) * (N - 1))]
+    df = (raised + columns - error) ** 2 / sum(ms**2 / degrees for ms, degrees in parts)
     assert got.df == pytest.approx(max(S - 1, df))
 
 

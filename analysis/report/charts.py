@@ -1,0 +1,488 @@
+"""What every figure shows, as records: Vega-Lite draws them in the page, matplotlib in the files for print.
+
+A record carries the text that a reader gets by pointing at it (``text``), and where it belongs to one condition, target
+or language also that, so that the page can filter.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from analysis.analysis import MEAN, Analysis
+from analysis.estimands import GRID, KEY
+from analysis.plots import COLOURS, interval, number
+from analysis.report.from_items import FromItems, Histogram, histogram
+from analysis.report.size import sample, size_of_contrast
+from analysis.same_source import same_source
+from analysis.scores import GROUPS, MULTI_HOP_QA
+from analysis.study import Both
+from analysis.variance import SCALES, Floats, Scale
+from analysis.verdict import equivalence_level
+
+Kind = Literal["intervals", "scatter", "histogram", "choices", "shares"]
+Record = dict[str, Any]
+UNITS: dict[Scale, str] = {"points": "points", "logit": "log-odds"}
+INK, MUTED = "ink", "muted"
+NAMES = {group: f"group-{place}" for place, group in enumerate(COLOURS)}
+"""Group -> the name of its colour."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure as data.
+
+    Attributes:
+        name: of its files; ``title`` is its name for screen readers.
+        caption: what it shows, of how many items, seeds and languages, by which test.
+        options: what its kind needs besides records (see ``report.js``).
+    """
+
+    name: str
+    kind: Kind
+    title: str
+    caption: str
+    records: tuple[Record, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def intervals(both: Both) -> Record:
+    """``points`` and ``logit`` as [value, low, high, items low, items high]; low and high are None for one run."""
+    found: Record = {}
+    for scale in SCALES:
+        one = both.on(scale)
+        ends = one.interval() if one.seeds_estimable else (None, None)
+        found[scale] = [one.value, *ends, *one.items_interval()]
+    return found
+
+
+def _line(row: str, both: Both, *, colour: str, label: str = "", **more: Any) -> Record:
+    texts = {scale: f"{label or row}: {interval(both, scale)} {UNITS[scale]}" for scale in SCALES}
+    hollow = not both.points.seeds_estimable
+    return {"row": row, "colour": colour, "hollow": hollow, "text": texts, **intervals(both), **more}
+
+
+def verdict(analysis: Analysis, scale: Scale) -> Chart | None:
+    """C with its interval, that of the equivalence test, and the margin."""
+    contrast = analysis.contrasts.get(KEY.name)
+    if contrast is None:
+        return None
+    one, margin = contrast.mean.on(scale), analysis.verdict.margins[scale]
+    record = _line("C", contrast.mean, colour=NAMES[MULTI_HOP_QA], label=f"C, {KEY.formula}", diamond=True)
+    if one.seeds_estimable:
+        record[scale][3:] = one.interval(equivalence_level(contrast.mean))
+    return Chart(
+        name=f"verdict-{scale}",
+        kind="intervals",
+        title=f"C in {UNITS[scale]}: {interval(contrast.mean, scale)}; margin ±{margin:g}",
+        caption="",
+        records=(record,),
+        options={"scales": [scale], "margin": {scale: margin}, "axis": {scale: f"C in {UNITS[scale]}"}},
+    )
+
+
+def forest(analysis: Analysis) -> Chart:
+    """G(k,t) by target within group, means of groups, contrasts."""
+    records: list[Record] = []
+    means = {gain.subject: gain.both for gain in analysis.groups if gain.condition == MEAN}
+    for group in GROUPS:
+        colour = NAMES[group]
+        listed = [
+            gain
+            for target in analysis.group(group)
+            for gain in analysis.tasks
+            if gain.subject == target.name and gain.condition != MEAN
+        ]
+        for gain in listed:
+            own = " (its own training data)" if same_source(gain.condition, gain.subject) else ""
+            records.append(
+                _line(
+                    f"{gain.subject} · {gain.condition}",
+                    gain.both,
+                    colour=colour,
+                    label=f"{gain.subject} after {gain.condition}{own}",
+                    legend=group,
+                    target=gain.subject,
+                    condition=gain.condition,
+                )
+            )
+        if group in means and len(listed) > 1:
+            label = f"mean of {group}, {len(listed)} gains"
+            records.append(
+                _line(f"mean: {group}", means[group], colour=colour, label=label, legend=group, diamond=True)
+            )
+    for name, contrast in analysis.contrasts.items():
+        if contrast.form not in GRID:
+            label = f"{name}, {contrast.form.formula}"
+            records.append(
+                _line(name, contrast.mean, colour=INK, label=label, legend="contrasts", diamond=True)
+            )
+    return Chart(
+        name="forest",
+        kind="intervals",
+        title="Gains over the baseline by target and condition, with intervals",
+        caption=(
+            "G(k,t): gain over the baseline, unweighted mean over the transfer languages. Thick bars: new test items "
+            "for these very runs. Thin bars: new training seeds and new test items. Diamonds: means of groups, and "
+            "contrasts on shared languages. Open: one run, items only. "
+            f"{sample(analysis)} Two-way (seed × item cluster) t intervals, {_level(analysis)}, not corrected for "
+            "their number."
+        ),
+        records=tuple(records),
+        options={"scales": list(SCALES), "axis": _axes("gain"), "legend": True},
+    )
+
+
+def conditions(analysis: Analysis, items: FromItems | None) -> Chart | None:
+    """C(k) with simultaneous bands; open points keep the pairs of one source."""
+    key, bands = analysis.contrasts.get(KEY.name), analysis.robustness.bands
+    if key is None:
+        return None
+    found = {band.condition: band for band in bands or ()}
+    records = []
+    singles = dict.fromkeys([*key.conditions, *(items.same_source if items else ()), *key.by_condition])
+    for name in singles:
+        if name in key.by_condition:
+            both = key.by_condition[name]
+            record = _line(name, both, colour=NAMES[MULTI_HOP_QA], label=f"C({name})", condition=name)
+            for scale in SCALES:
+                value, low, high, *_ = record[scale]
+                if low is not None:
+                    record[scale] = [value, low, high, low, high]
+                if name in found:
+                    ends = found[name].on(scale)
+                    record[scale][1:3] = ends
+                    record["text"][scale] += f", together with the others [{_two(*ends, scale)}]"
+            records.append(record)
+        if items and name in items.same_source:
+            label = f"C({name}) with targets whose own training data it holds"
+            record = _line(
+                f"{name}, own source kept", items.same_source[name], colour=MUTED, label=label, condition=name
+            )
+            record["hollow"] = True
+            for scale in SCALES:
+                if record[scale][1] is not None:
+                    record[scale][3:] = record[scale][1:3]
+            records.append(record)
+    how = (
+        "Thin bars: simultaneous bands for the single tasks ("
+        + (
+            "max-T over joint Multi-Bootstrap replicates"
+            if analysis.robustness.joint
+            else "Bonferroni's bound"
+        )
+        + f", {_level(analysis)}); thick bars: each task's own two-way t interval."
+        if found
+        else f"Bars: each task's own two-way t interval, {_level(analysis)}."
+    )
+    kept = (
+        " Open grey points keep targets whose own English training data the condition holds." if items else ""
+    )
+    return Chart(
+        name="conditions",
+        kind="intervals",
+        title="C of each intermediate task, with simultaneous bands",
+        caption=f"C(k): {KEY.formula}, for one intermediate task at a time. {how}{kept} {size_of_contrast(analysis)}",
+        records=tuple(records),
+        options={"scales": list(SCALES), "axis": _axes("C(k)"), "margin": dict(analysis.verdict.margins)},
+    )
+
+
+def baseline(analysis: Analysis) -> Chart | None:
+    """Gain against baseline with the split-seed slope and the curves of equal gain on other scales."""
+    found = analysis.robustness.slope
+    if found is None:
+        return None
+    x, y = (np.array([point[place] for point in found.points]) for place in (2, 3))
+    records = tuple(
+        {
+            "x": one,
+            "y": gain,
+            "target": target,
+            "lang": lang,
+            "legend": analysis.targets[target].group,
+            "colour": NAMES[analysis.targets[target].group],
+            "text": f"{target}, {lang}: baseline {one:.1f}, gain {number(gain, 2)} points",
+        }
+        for target, lang, one, gain in found.points
+    )
+    centre = (float(x.mean()), float(y.mean()))
+    low, high = max(0.5, float(x.min()) - 2.0), min(99.5, float(x.max()) + 2.0)
+    grid = np.linspace(low, high, 61)
+    return Chart(
+        name="baseline",
+        kind="scatter",
+        title="Gain against baseline score, by target and language",
+        caption=(
+            "One point per target and transfer language, mean of the single intermediate tasks, all runs. Line and "
+            f"band: slope {number(found.slope, 3)} ({_level(analysis)} {_two(found.low, found.high, 'points', 3)}) "
+            "points per point through the middle of the points, from baseline runs split in halves so that the axes "
+            "share no noise. Dashed: gains equal to the mean gain in relative error reduction; dotted: in log-odds. "
+            f"Points along such a curve differ in points only. {sample(analysis)}"
+        ),
+        records=records,
+        options={
+            "line": [
+                {"x": float(at), "y": line, "low": min(ends), "high": max(ends)}
+                for at in (low, high)
+                for line, *ends in [
+                    [centre[1] + s * (at - centre[0]) for s in (found.slope, found.low, found.high)]
+                ]
+            ],
+            "curves": _equal_gains(centre, grid),
+            "axis": {"x": "baseline score", "y": "gain in points"},
+            "legend": True,
+        },
+    )
+
+
+def _equal_gains(centre: tuple[float, float], grid: Floats) -> list[Record]:
+    """Gains in points that are the same relative error reduction, or log-odds, as the gain at the centre."""
+    base, after = centre[0] / 100.0, min(0.999, max(0.001, sum(centre) / 100.0))
+    reduction = (after - base) / (1.0 - base)
+    odds = np.log(after / (1.0 - after)) - np.log(base / (1.0 - base))
+    share = grid / 100.0
+    shifted = 1.0 / (1.0 + np.exp(-(np.log(share / (1.0 - share)) + odds)))
+    curves = {"equal error reduction": reduction * (1.0 - share), "equal log-odds": shifted - share}
+    return [
+        {"curve": name, "x": float(at), "y": float(100.0 * gain)}
+        for name, gains in curves.items()
+        for at, gain in zip(grid, gains, strict=True)
+    ]
+
+
+def bootstrap(analysis: Analysis, items: FromItems | None, scale: Scale) -> Chart | None:
+    """The distribution of the Multi-Bootstrap replicates of C."""
+    found = analysis.robustness.bootstrap
+    if found is None or items is None or items.distribution is None:
+        return None
+    one, margin = found[scale], analysis.verdict.margins[scale]
+    return Chart(
+        name=f"bootstrap-{scale}",
+        kind="histogram",
+        title=f"Multi-Bootstrap distribution of C in {UNITS[scale]}",
+        caption=(
+            f"{one.count:,} replicates of C in {UNITS[scale]}, drawn by resampling runs and item clusters, crossed. "
+            f"Bar below: the {_level(analysis)} percentile interval; line: 0; shaded: the margin ±{margin:g} that "
+            f"counts as no difference. {size_of_contrast(analysis)}"
+        ),
+        records=_bins(items.distribution[scale], "replicates"),
+        options={
+            "axis": {"x": f"C in {UNITS[scale]}", "y": "replicates"},
+            "margin": margin,
+            "interval": [one.value, one.low, one.high],
+        },
+    )
+
+
+def _bins(one: Histogram, noun: str) -> tuple[Record, ...]:
+    return tuple(
+        {"low": low, "high": high, "count": count, "text": f"{low:.3g} to {high:.3g}: {count:,} {noun}"}
+        for low, high, count in zip(one.edges, one.edges[1:], one.counts, strict=False)
+    )
+
+
+def hops(analysis: Analysis, items: FromItems | None) -> Chart | None:
+    """Gain by number of hops within a multi-hop target."""
+    if items is None or not items.hop_gains:
+        return None
+    targets = list(dict.fromkeys(gain.target for gain in items.hop_gains))
+    several = len(targets) > 1
+    records = []
+    for gain in items.hop_gains:
+        place = f"{gain.target}, " if several else ""
+        name = "mean" if gain.condition == MEAN else gain.condition
+        records.append(
+            _line(
+                f"{place}{name} · {gain.hops} hops",
+                gain.both,
+                colour=INK if gain.condition == MEAN else NAMES[MULTI_HOP_QA],
+                label=f"{gain.target} after {name}, {gain.items:,} items of {gain.hops} hops",
+                target=gain.target,
+                diamond=gain.condition == MEAN,
+                **({} if gain.condition == MEAN else {"condition": gain.condition}),
+            )
+        )
+    listed = "; ".join(
+        f"{target}: " + ", ".join(f"{count:,} of {level}" for level, count in sorted(levels.items()))
+        for target, levels in items.hops.items()
+        if target in targets
+    )
+    return Chart(
+        name="hops",
+        kind="intervals",
+        title="Gain by number of hops, within one target",
+        caption=(
+            "Gain over the baseline on the items of each number of hops, mean over the transfer languages; format, "
+            "metric and training data do not change with them, so this is the least confounded evidence on hops, and "
+            f"observational all the same. Items by hops: {listed}. Two-way (seed × item cluster) t intervals, "
+            f"{_level(analysis)}; thick: items only. {sample(analysis, targets)}"
+        ),
+        records=tuple(records),
+        options={"scales": list(SCALES), "axis": _axes("gain")},
+    )
+
+
+def choices(analysis: Analysis) -> Chart | None:
+    """The specification curve."""
+    curve = analysis.robustness.specifications
+    if curve is None or curve.varied in ((), ("scale",)):
+        return None
+    shown = curve.on("points")
+    varied = [name for name in curve.varied if name != "scale"]
+    records = []
+    for place, one in enumerate(shown):
+        low, high = one.estimate.interval() if one.estimate.seeds_estimable else one.estimate.items_interval()
+        made = ", ".join(f"{name} {one.choices[name]}" for name in varied)
+        records.append(
+            {
+                "place": place,
+                "value": one.estimate.value,
+                "low": low,
+                "high": high,
+                "primary": one.primary,
+                "colour": NAMES[MULTI_HOP_QA if one.estimate.value < 0 else GROUPS[0]]
+                if one.significant
+                else MUTED,
+                "choices": [f"{name}: {one.choices[name]}" for name in varied],
+                "text": f"{'The verdict’s choices: ' if one.primary else ''}C {number(one.estimate.value, 2)} "
+                f"[{_two(low, high, 'points')}] points with {made}",
+            }
+        )
+    levels = [
+        f"{name}: {value}"
+        for name in varied
+        for value in dict.fromkeys(sorted(one.choices[name] for one in shown))
+    ]
+    return Chart(
+        name="specifications",
+        kind="choices",
+        title=f"C in points under {len(shown)} combinations of choices",
+        caption=(
+            f"Above: C in points and its {_level(analysis)} two-way t interval (items only where a trained condition "
+            "has one run) under every combination of choices, from the lowest to the highest; orange where it lies "
+            "below 0, blue above, grey where it holds 0. Diamond: the choices of the verdict. Below: the choices made. "
+            "All specifications share the same data: how many of them agree is no test. "
+            f"{size_of_contrast(analysis)}"
+        ),
+        records=tuple(records),
+        options={"levels": levels, "axis": {"y": "C in points"}},
+    )
+
+
+def leave_one_out(analysis: Analysis) -> Chart | None:
+    """C without each of its parts."""
+    found, key = analysis.robustness.leave_one_out, analysis.contrasts.get(KEY.name)
+    if found is None or key is None:
+        return None
+    records = [_line("nothing left out", key.mean, colour=NAMES[MULTI_HOP_QA], diamond=True, label="C")]
+    for one in found:
+        row = f"{one.kind} {one.name}"
+        records.append(_line(f"without {row}", one.both, colour=INK, label=f"C without {row}"))
+    return Chart(
+        name="leave-one-out",
+        kind="intervals",
+        title="C without one target, language or condition",
+        caption=(
+            "C with one target, language or intermediate task left out, each with its own two-way (seed × item "
+            f"cluster) t interval, {_level(analysis)}; thick: items only. {size_of_contrast(analysis)}"
+        ),
+        records=tuple(records),
+        options={"scales": list(SCALES), "axis": _axes("C"), "margin": dict(analysis.verdict.margins)},
+    )
+
+
+def control(analysis: Analysis) -> Chart | None:
+    """C between halves of the baseline runs."""
+    found = analysis.robustness.control
+    if found is None or not found.contrasts:
+        return None
+    return Chart(
+        name="control",
+        kind="histogram",
+        title="C between halves of the baseline's runs",
+        caption=(
+            f"C in points between two halves of the {found.runs} baseline runs, over {found.splits} splits; nothing is "
+            f"there to be found, so it should lie around 0. Shaded: the margin. {size_of_contrast(analysis)} The "
+            "splits share runs and are no independent tests."
+        ),
+        records=_bins(histogram(np.array(found.contrasts), bins=min(30, 3 + found.splits)), "splits"),
+        options={
+            "axis": {"x": "C in points, baseline against itself", "y": "splits"},
+            "margin": analysis.verdict.margins["points"],
+        },
+    )
+
+
+def shares(analysis: Analysis) -> Chart | None:
+    """How much of each variance comes from new items and from new seeds."""
+    listed: list[tuple[str, Both, Record]] = [
+        (name, one.mean, {}) for name, one in analysis.contrasts.items() if one.form not in GRID
+    ]
+    listed += [(f"G({gain.subject})", gain.both, {}) for gain in analysis.groups if gain.condition == MEAN]
+    listed += [
+        (
+            f"{gain.subject} · {gain.condition}",
+            gain.both,
+            {"target": gain.subject, "condition": gain.condition},
+        )
+        for gain in analysis.tasks
+        if gain.condition != MEAN
+    ]
+    records = []
+    for row, both, keys in listed:
+        one = both.points
+        if one.seeds_estimable and one.se > 0.0:
+            for part, share in (("new seeds", one.share_seeds), ("new items", 1.0 - one.share_seeds)):
+                text = f"{row}: {100 * share:.0f} % of the variance from {part} (SE {one.se:.2f} points)"
+                records.append({"row": row, "part": part, "share": 100.0 * share, "text": text, **keys})
+    if not records:
+        return None
+    return Chart(
+        name="variance",
+        kind="shares",
+        title="Share of the variance from new seeds and from new items",
+        caption=(
+            "Of the variance of each contrast, group gain and gain in points, the share that comes from training seeds "
+            "and from the choice of test items, by the two-way (seed × item cluster) decomposition that the intervals "
+            f"stand on. {sample(analysis)}"
+        ),
+        records=tuple(records),
+        options={"axis": {"x": "% of the variance"}},
+    )
+
+
+def _axes(what: str) -> dict[str, str]:
+    return {scale: f"{what} in {UNITS[scale]}" for scale in SCALES}
+
+
+def _level(analysis: Analysis) -> str:
+    return f"{100 * analysis.method.confidence:g} %"
+
+
+def _two(low: float, high: float, scale: Scale, digits: int | None = None) -> str:
+    chosen = digits or (2 if scale == "points" else 3)
+    return ", ".join(number(bound, chosen).lstrip("+") for bound in (low, high))
+
+
+def all_charts(analysis: Analysis, items: FromItems | None) -> dict[str, Chart]:
+    """Every chart that the data allow, by name."""
+    made: Iterable[Chart | None] = (
+        *(verdict(analysis, scale) for scale in SCALES),
+        forest(analysis),
+        conditions(analysis, items),
+        baseline(analysis),
+        *(bootstrap(analysis, items, scale) for scale in SCALES),
+        hops(analysis, items),
+        choices(analysis),
+        leave_one_out(analysis),
+        control(analysis),
+        shares(analysis),
+    )
+    return {chart.name: chart for chart in made if chart is not None}
+
+
+def numbers(charts: Sequence[Chart]) -> dict[str, Any]:
+    """All records and options, for results.json."""
+    return {one.name: {"records": list(one.records), "options": dict(one.options)} for one in charts}

@@ -1,0 +1,150 @@
+"""What the report draws from single items: the bootstrap distribution of C, and gains by hops within one target."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.analysis import MEAN, Analysis
+from analysis.estimands import KEY, combine, match, single_conditions, task_gain
+from analysis.robustness import draw
+from analysis.same_source import same_source
+from analysis.scores import MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA, check, main_rows
+from analysis.study import Both, Study, build
+from analysis.variance import SCALES, Floats, Scale
+
+BINS = 60
+MULTI_HOP = (MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Numbers of replicates in ``len(edges) - 1`` bins of equal width."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class HopGain:
+    """The gain of one condition (or ``mean``) on the items of a target that need ``hops`` hops."""
+
+    target: str
+    condition: str
+    hops: int
+    items: int
+    both: Both
+
+
+@dataclass(frozen=True)
+class HopSlope:
+    """Gain on the items of most hops minus gain on those of fewest, divided by the hops between."""
+
+    target: str
+    condition: str
+    hops: tuple[int, int]
+    both: Both
+
+
+@dataclass(frozen=True)
+class FromItems:
+    """What needs items.
+
+    Attributes:
+        same_source: C(k) with the targets whose own training data the condition holds, for conditions that have such.
+        distribution: the Multi-Bootstrap replicates of C by scale; None where there is no bootstrap.
+        hop_gains: of multi-hop targets whose items have different numbers of hops; ``hop_slopes`` beside them.
+        hops: target -> items per number of hops, of every multi-hop target.
+    """
+
+    same_source: Mapping[str, Both]
+    distribution: Mapping[Scale, Histogram] | None
+    hop_gains: tuple[HopGain, ...]
+    hop_slopes: tuple[HopSlope, ...]
+    hops: Mapping[str, Mapping[int, int]]
+
+
+def from_items(frame: pd.DataFrame, analysis: Analysis) -> FromItems:
+    """Everything that needs items, with the method of the analysis.
+
+    Args:
+        frame: the tidy scores that ``analysis`` was made from.
+    """
+    checked = check(frame, incomplete="drop")
+    study = build(checked, source=analysis.source, method=analysis.method)
+    multi = checked[checked["group"].isin(MULTI_HOP)]
+    gains, slopes = _by_hops(multi, analysis)
+    return FromItems(_same_source(study), _distribution(study, analysis), gains, slopes, _hops(multi))
+
+
+def _same_source(study: Study) -> dict[str, Both]:
+    groups = tuple(KEY.signs)
+    pairs = [name for group in groups for name in study.in_group(group)]
+    found = {}
+    for condition in study.conditions_of(pairs):
+        if any(same_source(condition, name) for name in pairs):
+            matched = match(study, (condition,), groups, keep_same_source=True)
+            if matched:
+                found[condition] = study.both(matched.contrast(KEY.signs))
+    return found
+
+
+def _distribution(study: Study, analysis: Analysis) -> dict[Scale, Histogram] | None:
+    """Replicates of C: the mean over conditions of those of C(k), which are drawn jointly."""
+    drawn = draw(study) if analysis.robustness.bootstrap else None
+    if drawn is None or isinstance(drawn, str):
+        return None
+    return {scale: histogram(drawn.conditions[scale].mean(axis=1)) for scale in SCALES}
+
+
+def histogram(values: Floats, bins: int = BINS) -> Histogram:
+    """Counts in bins over the whole range."""
+    counts, edges = np.histogram(values, bins=bins)
+    return Histogram(tuple(edges.tolist()), tuple(counts.tolist()))
+
+
+def _hops(multi: pd.DataFrame) -> dict[str, dict[int, int]]:
+    items = main_rows(multi)[["target", "item_id", "hops"]].drop_duplicates()
+    found: dict[str, dict[int, int]] = {}
+    for row in items.groupby(["target", "hops"], observed=True).size().reset_index(name="items").itertuples():
+        found.setdefault(str(row.target), {})[int(str(row.hops))] = int(str(row.items))
+    return found
+
+
+def _by_hops(multi: pd.DataFrame, analysis: Analysis) -> tuple[tuple[HopGain, ...], tuple[HopSlope, ...]]:
+    """Gains by hops with the two-way variance: the items of each number of hops stand as a target of their own."""
+    known = multi[(multi["hops"] > 0) & (multi["lang"].astype(str) != analysis.source)]
+    varies = known.groupby("target", observed=True)["hops"].nunique()
+    known = known[known["target"].isin(varies[varies > 1].index)]
+    if known.empty:
+        return (), ()
+    levels = known[["target", "hops"]].drop_duplicates()
+    pairs = sorted((str(row.target), int(str(row.hops))) for row in levels.itertuples(index=False))
+    names = {pair: f"{pair[0]} at {pair[1]} hops" for pair in pairs}
+    label = [
+        names[target, hops] for target, hops in zip(known["target"].astype(str), known["hops"], strict=True)
+    ]
+    study = build(
+        known.assign(target=label).reset_index(drop=True), source=analysis.source, method=analysis.method
+    )
+    gains, slopes = [], []
+    for target in dict.fromkeys(target for target, _ in pairs):
+        listed = [hops for name, hops in pairs if name == target]
+        conditions = study.conditions_of(names[target, hops] for hops in listed)
+        languages = [set(study.transfer_languages(names[target, hops])) for hops in listed]
+        common = sorted(set.intersection(*languages))
+        if not common or not conditions:
+            continue
+        alone = {name: (name,) for name in conditions}
+        chosen = {MEAN: single_conditions(conditions)} | alone if len(conditions) > 1 else alone
+        for condition, members in chosen.items():
+            weights = {hops: task_gain(members, names[target, hops], common) for hops in listed}
+            for hops, weight in weights.items():
+                items = max(study.targets[names[target, hops]].items.values())
+                gains.append(HopGain(target, condition, hops, items, study.both(weight)))
+            ends = (listed[0], listed[-1])
+            step = 1.0 / (ends[1] - ends[0])
+            difference = combine([(step, weights[ends[1]]), (-step, weights[ends[0]])])
+            slopes.append(HopSlope(target, condition, ends, study.both(difference)))
+    return tuple(gains), tuple(slopes)

@@ -1,0 +1,50 @@
+"""Tables for papers: LaTeX with booktabs."""
+
+from analysis.report.tables import Table
+
+ESCAPES = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "−": r"$-$", "×": r"$\times$",
+    "±": r"$\pm$", "τ": r"$\tau$", "½": r"$\frac{1}{2}$", "·": r"$\cdot$", "–": "--", "’": "'", "…": r"\ldots{}",
+}  # fmt: skip
+
+
+def escape(text: str) -> str:
+    """The text with every character that LaTeX reads as a command, or lacks, written as one."""
+    return "".join(ESCAPES.get(letter, letter) for letter in text)
+
+
+def latex(table: Table, label: str, caption: str) -> str:
+    """A ``table`` environment that needs the package booktabs.
+
+    Args:
+        label: of ``\\ref``, after ``tab:``.
+        caption: what the table stands on, after the table's own title and caption.
+    """
+    columns = "l" * table.labels + "r" * (len(table.columns) - table.labels)
+    title = table.title.removeprefix("Table 1. ")
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        "\\begin{table}[t]",
+        "\\centering",
+        "\\small",
+        f"\\caption{{{escape(' '.join(f'{title}. {table.caption} {caption}'.split()))}}}",
+        f"\\label{{tab:{label}}}",
+        f"\\begin{{tabular}}{{{columns}}}",
+        "\\toprule",
+        _row(table.columns),
+        "\\midrule",
+        *(_row(row, bold=place in table.strong) for place, row in enumerate(table.rows)),
+        "\\bottomrule",
+        "\\end{tabular}",
+        "\\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: tuple[str, ...], *, bold: bool = False) -> str:
+    shown = [escape(cell) for cell in cells]
+    if bold:
+        shown[0] = f"\\textbf{{{shown[0]}}}"
+    # A line that begins with a bracket would be read as the optional argument of the line break before it.
+    return f"{{}}{' & '.join(shown)} \\\\" if shown[0].startswith("[") else f"{' & '.join(shown)} \\\\"
