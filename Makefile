@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= auto
 
-.PHONY: demo test check lint format types floors bench clean
+.PHONY: demo test check lint format types floors docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/xeval demo
@@ -49,6 +49,9 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python docs/tasks.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -28,7 +28,7 @@ def test_version_and_help(xeval: Run) -> None:
     code, out, _ = xeval("--help")
     assert code == 0
     commands = (
-        "run plan ls card tasks data show report depth compare power score export mine xhops doctor base train "
+        "run plan ls card tasks data show report depth compare power score export sql mine xhops doctor base train "
         "study demo"
     ).split()
     for command in commands:
@@ -169,7 +169,8 @@ def test_cards_make_a_lineage(xeval: Run, models: Path) -> None:
     )
     assert code == 0
     code, out, _ = xeval("ls", models, "--json")
-    assert json.loads(out)[1]["target"] == "pawsx-en"
+    (paws,) = (row for row in json.loads(out) if row["checkpoint"] == "paws")
+    assert paws["target"] == "pawsx-en"
 
 
 def test_no_color_is_respected() -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from train.study import load_study, nodes
-from xeval import cli
+from train.grid import nodes
+from train.study import load_study
+from xeval import cli, reporting
 from xeval import study as studies
 from xeval.store import Store
 
@@ -82,7 +83,7 @@ def test_a_report_of_a_store_and_of_a_csv_agree(
 ) -> None:
     out = tmp_path / "out"
     assert run(monkeypatch, "study", study_file, "--out", out) == 0
-    studies.read_frame(out / "store", limit=9).to_csv(tmp_path / "scores.csv", index=False)
+    reporting.read_frame(out / "store", limit=9).to_csv(tmp_path / "scores.csv", index=False)
     capsys.readouterr()
     assert run(monkeypatch, "report", out / "store", "--limit", 9, "--out", tmp_path / "a", "--json") == 0
     from_store = json.loads(capsys.readouterr().out)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 METADATA_KEY = b"xeval"
 SCHEMA_VERSION = 1
+ITEM_COVARIATES = ("category", "overlap_rank")  # what the hop regression can take beside the hops
 NO_SEED = -1
 
 
@@ -224,7 +225,7 @@ def read_scores(root: Path, limit: int | None = None) -> "pd.DataFrame":
 
     Columns: condition, target, group, seed, lang, item_id, cluster_id, hops, metric, num, den, main, chance,
     phase, training, parent and checkpoint (content digests), name, unit. A checkpoint without a lineage card has its
-    name as condition.
+    name as condition. Where units hold them: category and overlap_rank of the items.
 
     Raises:
         StoreError: there is no store, it holds no unit, or a unit's file is damaged.
@@ -245,9 +246,10 @@ def _tidy(path: Path, record: UnitRecord) -> "pd.DataFrame":
 
     rows: pd.DataFrame = read_table(path).to_pandas()
     lineage = record.lineage or {}
+    kept = ["item_id", "cluster_id", "hops", *(name for name in ITEM_COVARIATES if name in rows.columns)]
     parts = []
     for metric in record.metrics:
-        part = rows[["item_id", "cluster_id", "hops"]].copy()
+        part = rows[kept].copy()
         part["metric"], part["main"] = metric, metric == record.main_metric
         part["num"], part["den"] = rows[f"{metric}.num"], rows[f"{metric}.den"]
         parts.append(part)

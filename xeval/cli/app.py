@@ -1,16 +1,32 @@
 """The application that commands register with, and its entry point."""
 
+import io
 import os
+import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from xeval.cli.messages import warn
 from xeval.errors import UsageError, XevalError
 
+EVALUATE, LOOK, TRAIN = "Evaluate checkpoints", "Look at results", "Make checkpoints"
+
+
+class _InPanels(TyperGroup):
+    """Lists the commands panel by panel, in the order of the work, whatever order they register in."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        place = {panel: number for number, panel in enumerate((EVALUATE, LOOK, TRAIN))}
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: place[getattr(self.commands[name], "rich_help_panel", LOOK)])
+
+
 app = typer.Typer(
     name="xeval",
+    cls=_InPanels,
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode="markdown",
@@ -20,8 +36,6 @@ app = typer.Typer(
     "shrink when the target task needs multi-hop reasoning? Evaluates stored checkpoints and says so with "
     "honest intervals.\n\nFirst time here? `xeval demo` runs a small study from checkpoint to report.",
 )
-
-EVALUATE, LOOK, TRAIN = "Evaluate checkpoints", "Look at results", "Make checkpoints"
 
 
 @app.callback(invoke_without_command=True)
@@ -40,14 +54,39 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                errors="replace"
+            )  # a terminal without UTF-8 gets question marks, not a traceback
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except UsageError as error:
         warn(str(error))
         sys.exit(2)
     except XevalError as error:
         warn(str(error))
         sys.exit(1)
-    except KeyboardInterrupt:
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer
+        if not isinstance(error, BrokenPipeError):  # else the reader, such as head, has seen enough
+            where = f"{error.filename}: " if error.filename else ""
+            warn(f"{where}{error.strerror or error}; put it right and give the same command again.")
+        sys.exit(1)
+    except (KeyboardInterrupt, _Terminated) as stopped:
         warn("stopped; what is finished is kept, the same command goes on from there.")
-        sys.exit(130)
+        sys.exit(130 if isinstance(stopped, KeyboardInterrupt) else 143)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Terminated(BaseException):
+    """A request to end, taken as calmly as Ctrl-C: locks are freed and the terminal gets its cursor back."""
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xeval.cli import completion
 from xeval.cli.app import LOOK, app
 from xeval.cli.messages import say
-from xeval.cli.options import Json, Limit
+from xeval.cli.options import Json, Limit, MapOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,10 +19,29 @@ if TYPE_CHECKING:
 @app.command(rich_help_panel=LOOK)
 def compare(
     source: Annotated[Path, typer.Argument(help="A store, or a CSV or Parquet file of tidy scores.")],
-    a: Annotated[str, typer.Argument(help="A condition, such as none, or the name of a checkpoint.")],
-    b: Annotated[str, typer.Argument(help="What is compared with A.")],
-    task: Annotated[str, typer.Option("--task", help="One task; empty: all that both have.")] = "",
+    a: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=completion.one_of(completion.stored_names),
+            help="A condition, such as none, or the name of a checkpoint.",
+        ),
+    ],
+    b: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=completion.one_of(completion.stored_names), help="What is compared with A."
+        ),
+    ],
+    task: Annotated[
+        str,
+        typer.Option(
+            "--task",
+            autocompletion=completion.one_of(completion.stored_tasks),
+            help="One task; empty: all that both have.",
+        ),
+    ] = "",
     limit: Limit = None,
+    mapping: MapOption = None,
     as_json: Json = False,
 ) -> None:
     """Compare two checkpoints or conditions, item by item: B minus A per task and language, with what could be seen.
@@ -33,23 +53,22 @@ def compare(
     Example: `xeval compare results none mnli --task xnli`
     """
     from analysis.compare import compare as compare_scores
-    from xeval import display
-    from xeval import study as studies
+    from xeval import display, reporting
 
-    found = compare_scores(studies.read_frame(source, limit), a, b, task=task)
+    found = compare_scores(reporting.read_frame(source, limit, mapping), a, b, task=task)
     if as_json:
         display.print_json(found.to_dict())
         return
-    console = display.console()
-    console.print(f"A = {a}, B = {b}; points", markup=False, soft_wrap=True)
+    display.print_text(f"A = {a}, B = {b}; points")
     for one in found.tasks:
-        console.print()
-        console.print(_table(one, found))
+        display.print_text("")
+        display.print_table(_table(one, found))
         for line in _summary(one):
-            console.print(line, markup=False)
+            display.print_text(line)
     if not all(one.significant for task in found.tasks for one in (*task.languages, task.mean) if one):
-        console.print()
-        console.print("–: not significant; sees: the difference found with 80 % power, if there is one.")
+        display.print_text(
+            "\n–: not significant; sees: the difference found with 80 % power, if there is one."
+        )
     for note in found.notes:
         say(note)
 

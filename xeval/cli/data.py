@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xeval.cli import completion
 from xeval.cli.app import EVALUATE, app
 from xeval.cli.messages import say, warn
 from xeval.cli.options import Json, LanguagesOption, TasksFrom, split
@@ -45,7 +46,12 @@ def check(
     root: Annotated[str, typer.Argument(help="Folder with the published data sets, or `hub`.")],
     tasks: Annotated[
         str,
-        typer.Option("--tasks", "-t", help="Tasks or training sets joined by commas, a line per language."),
+        typer.Option(
+            "--tasks",
+            "-t",
+            autocompletion=completion.listed(completion.tasks),
+            help="Tasks or training sets joined by commas, a line per language.",
+        ),
     ] = "",
     languages: LanguagesOption = "",
     tasks_from: TasksFrom = None,
@@ -160,7 +166,7 @@ def _print(checks: list[_Check], *, by_language: bool) -> None:
     else:
         columns = ("data", "split", "languages", "of", "rows", "problems", "other release")
         rows = [list(row) for row in _by_task(checks)]
-    display.console().print(display.table(None, columns, rows, right=99 if by_language else 2))
+    display.print_table(display.table(None, columns, rows, right=99 if by_language else 2))
     for problem in dict.fromkeys(problem for each in checks for problem in each.problems):
         warn(problem)
     if by_language:

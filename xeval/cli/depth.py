@@ -54,7 +54,7 @@ def depth(
         columns = (
             "checkpoint,task,language,items,easy,hard,F1 easy,F1 hard,gain easy,gain hard,over best,solvable"
         ).split(",")
-        display.console().print(
+        display.print_table(
             display.table(
                 "F1 (f1_mixed) and shares, %", columns, [_cells(result) for result in results], right=3
             )

@@ -9,71 +9,24 @@ from xeval.cli.app import EVALUATE, app
 from xeval.cli.messages import print_problems, say, warn
 from xeval.cli.options import (
     Budget,
-    Centring,
     Checkpoints,
-    DataOption,
-    Device,
-    Direction,
-    Dtype,
+    Evaluation,
     Json,
-    LabelPiece,
-    LanguagesOption,
-    Layer,
-    Layers,
-    Limit,
-    Margin,
-    Matching,
-    MaxLength,
-    Neighbourhood,
-    Pooling,
-    RecipeName,
-    Similarity,
-    StoreOption,
-    TaskFile,
-    TaskGroup,
-    TaskKind,
+    OwnTasks,
+    Retrieval,
     TasksFrom,
-    TasksOption,
-    TrainedOn,
-    add_own_tasks,
-    plan_units,
-    run_options,
+    grouped,
 )
-from xeval.errors import UsageError, XevalError
+from xeval.errors import UsageError
 
 if TYPE_CHECKING:
     from xeval.tasks.mining import Work
 
 
 @app.command(rich_help_panel=EVALUATE)
+@grouped
 def run(
-    checkpoints: Checkpoints,
-    store: StoreOption = Path("xeval-store"),
-    data: DataOption = None,
-    tasks: TasksOption = "",
-    languages: LanguagesOption = "",
-    limit: Limit = None,
-    max_length: MaxLength = None,
-    label_piece: LabelPiece = None,
-    recipe: RecipeName = "",
-    layer: Layer = None,
-    layers: Layers = "",
-    pooling: Pooling = "",
-    centring: Centring = "",
-    similarity: Similarity = "",
-    margin: Margin = "",
-    k: Neighbourhood = None,
-    direction: Direction = "",
-    matching: Matching = "",
-    device: Device = "",
-    dtype: Dtype = "",
-    token_budget: Budget = 0,
-    tasks_from: TasksFrom = None,
-    task_file: TaskFile = None,
-    kind: TaskKind = "",
-    group: TaskGroup = "",
-    trained_on: TrainedOn = "",
-    as_json: Json = False,
+    asked: Evaluation, retrieval: Retrieval, own: OwnTasks, token_budget: Budget = 0, as_json: Json = False
 ) -> None:
     """Evaluate checkpoints; what the store already holds is not computed again.
 
@@ -94,29 +47,11 @@ def run(
     from xeval import runner
     from xeval.display import Steps, print_json
 
-    options = run_options(
-        data,
-        limit,
-        device,
-        dtype,
-        token_budget,
-        max_length=max_length,
-        label_piece=label_piece,
-        recipe=recipe,
-        layer=layer,
-        layers=layers,
-        pooling=pooling,
-        centring=centring,
-        similarity=similarity,
-        margin=margin,
-        k=k,
-        direction=direction,
-        matching=matching,
-    )
-    own = add_own_tasks(tasks_from, task_file, kind, group, trained_on)
-    _, where, planned = plan_units(checkpoints, store, tasks or own, languages, options)
-    with Steps("evaluate", planned.count("todo") + planned.count("copy"), quiet=as_json) as steps:
-        outcome = runner.run(planned, where, options, runner.StepWatcher(steps))
+    options = asked.options(retrieval, token_budget)
+    _, store, planned = asked.plan(options, own)
+    left = planned.count("todo") + planned.count("copy")
+    with Steps("evaluate", left, quiet=as_json, pieces=left) as steps:
+        outcome = runner.run(planned, store, options, runner.StepWatcher(steps))
     if as_json:
         problems = [vars(problem) for problem in outcome.problems]
         print_json({"done": outcome.done, "reused": outcome.reused, "problems": problems})
@@ -125,39 +60,19 @@ def run(
         for problem in outcome.problems:
             if problem.remark:
                 say(f"note: {problem.reason}")
-        say(f"{outcome.done} units computed, {outcome.reused} already in the store {store}")
+        say(f"{outcome.done} units computed, {outcome.reused} already in the store {store.root}")
         if outcome.done or outcome.reused:
-            say(f"look at them with: xeval show {store}" + (f" --limit {limit}" if limit else ""))
+            limit = f" --limit {asked.limit}" if asked.limit else ""
+            say(f"look at them with: xeval show {store.root}{limit}")
     raise typer.Exit(0 if outcome.ok else 1)
 
 
 @app.command(rich_help_panel=EVALUATE)
+@grouped
 def plan(
-    checkpoints: Checkpoints,
-    store: StoreOption = Path("xeval-store"),
-    data: DataOption = None,
-    tasks: TasksOption = "",
-    languages: LanguagesOption = "",
-    limit: Limit = None,
-    max_length: MaxLength = None,
-    label_piece: LabelPiece = None,
-    recipe: RecipeName = "",
-    layer: Layer = None,
-    layers: Layers = "",
-    pooling: Pooling = "",
-    centring: Centring = "",
-    similarity: Similarity = "",
-    margin: Margin = "",
-    k: Neighbourhood = None,
-    direction: Direction = "",
-    matching: Matching = "",
-    device: Device = "",
-    dtype: Dtype = "",
-    tasks_from: TasksFrom = None,
-    task_file: TaskFile = None,
-    kind: TaskKind = "",
-    group: TaskGroup = "",
-    trained_on: TrainedOn = "",
+    asked: Evaluation,
+    retrieval: Retrieval,
+    own: OwnTasks,
     explain: Annotated[bool, typer.Option("--explain", help="Say for every unit why.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -170,27 +85,8 @@ def plan(
     from xeval import display, runner
     from xeval.tasks.embedding import describe_recipe
 
-    options = run_options(
-        data,
-        limit,
-        device,
-        dtype,
-        0,
-        max_length=max_length,
-        label_piece=label_piece,
-        recipe=recipe,
-        layer=layer,
-        layers=layers,
-        pooling=pooling,
-        centring=centring,
-        similarity=similarity,
-        margin=margin,
-        k=k,
-        direction=direction,
-        matching=matching,
-    )
-    own = add_own_tasks(tasks_from, task_file, kind, group, trained_on)
-    chosen, where, planned = plan_units(checkpoints, store, tasks or own, languages, options)
+    options = asked.options(retrieval)
+    chosen, store, planned = asked.plan(options, own)
     rows: list[dict[str, Any]] = [
         {
             "checkpoint": unit.checkpoint.name,
@@ -200,7 +96,7 @@ def plan(
             "fingerprint": unit.fingerprint,
             "recipe": describe_recipe(unit.settings),
             "settings": unit.settings,
-            **({"why": runner.explain(unit, where)} if explain else {}),
+            **({"why": runner.explain(unit, store)} if explain else {}),
         }
         for unit in planned.units
     ]
@@ -210,15 +106,14 @@ def plan(
         estimates = {unit.name: asdict(estimate) for unit, estimate in work}
         display.print_json({"units": rows, "problems": problems, "work": estimates})
         return
-    out = display.console()
     if explain:
-        columns = ("checkpoint", "task", "language", "status", "why", "recipe")
-        out.print(display.table(None, columns, [[row[c] for c in columns] for row in rows]))
+        columns = ("checkpoint", "task", "language", "status", "why")
+        display.print_table(display.table(None, columns, [[row[c] for c in columns] for row in rows]))
     else:
         counted: dict[tuple[str, str], list[str]] = {}
         for row in rows:
             counted.setdefault((row["checkpoint"], row["task"]), []).append(row["status"])
-        out.print(
+        display.print_table(
             display.table(
                 None,
                 ("checkpoint", "task", "units", "stored", "to do"),
@@ -255,40 +150,23 @@ def _work_line(name: str, work: "Work") -> str:
 
 @app.command(name="ls", rich_help_panel=EVALUATE)
 def list_checkpoints(root: Checkpoints, as_json: Json = False) -> None:
-    """List checkpoints with their lineage, and what is wrong with the broken ones.
+    """Show the tree of checkpoints: lineage, steps, dev score, time, and what is wrong with broken ones.
 
     Example: `xeval ls runs/`
     """
+    from train.lineage import lineage_tree, show_tree
     from xeval import display
-    from xeval.checkpoints import discover
 
-    rows: list[dict[str, Any]] = []
-    for checkpoint in discover(root):
-        row: dict[str, Any] = {"checkpoint": checkpoint.name}
-        try:
-            checkpoint.check()
-            lineage = checkpoint.lineage
-            row |= {"head": checkpoint.architecture, "digest": checkpoint.digest}
-            if lineage is not None:
-                row |= lineage.model_dump(
-                    mode="json", include={"phase", "condition", "target", "seed", "base"}
-                )
-        except XevalError as error:
-            row["problem"] = str(error)
-        rows.append(row)
+    branches = lineage_tree(root)
     if as_json:
-        display.print_json(rows)
+        display.print_json([branch.to_json() for branch in branches])
     else:
-        columns = ("checkpoint", "phase", "condition", "target", "seed", "head", "digest")
-        cells = [
-            ["" if row.get(c) is None else str(row[c])[: 12 if c == "digest" else None] for c in columns]
-            for row in rows
-        ]
-        display.console().print(display.table(None, columns, cells))
-        for row in rows:
-            if "problem" in row:
-                warn(row["problem"])
-    raise typer.Exit(1 if any("problem" in row for row in rows) else 0)
+        screen = display.console()
+        screen.print(show_tree(branches, screen.width))
+        for branch in branches:
+            if branch.problem:
+                warn(f"{branch.name}: {branch.problem}")
+    raise typer.Exit(1 if any(branch.problem for branch in branches) else 0)
 
 
 @app.command(rich_help_panel=EVALUATE)
@@ -359,4 +237,4 @@ def list_tasks(tasks_from: TasksFrom = None, as_json: Json = False) -> None:
         ]
         for row in rows
     ]
-    display.console().print(display.table(None, columns, cells))
+    display.print_table(display.table(None, columns, cells))

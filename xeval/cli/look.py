@@ -5,33 +5,55 @@ from typing import Annotated
 
 import typer
 
+from xeval.cli import completion
 from xeval.cli.app import LOOK, app
 from xeval.cli.messages import warn
-from xeval.cli.options import Json, Limit
+from xeval.cli.options import DataOption, Json, Limit, MapOption
+from xeval.errors import UsageError
 
 
 @app.command(rich_help_panel=LOOK)
 def show(
     store: Annotated[Path, typer.Argument(help="Folder that keeps the results.")] = Path("xeval-store"),
-    task: Annotated[str, typer.Option("--task", help="One task, a column per language.")] = "",
+    task: Annotated[
+        str,
+        typer.Option(
+            "--task",
+            autocompletion=completion.one_of(completion.stored_tasks),
+            help="One task, language by language.",
+        ),
+    ] = "",
+    intervals: Annotated[
+        bool,
+        typer.Option("--intervals", help="95 % intervals over new items, for these very checkpoints."),
+    ] = False,
     layers: Annotated[bool, typer.Option("--layers", help="The curve of every layer sweep.")] = False,
     limit: Limit = None,
     as_json: Json = False,
 ) -> None:
     """Show scores: checkpoints by tasks, or with --task by languages.
 
-    Example: `xeval show results --task xquad`
+    Example: `xeval show results --task xquad --intervals`
     """
     from xeval import display, tables
 
     summary = tables.summarise(store, limit)
     if as_json:
-        display.print_json(summary.to_json())
+        display.print_json(summary.to_json(intervals=intervals))
     else:
-        made = tables.render_layers(summary, task) if layers else tables.render(summary, task)
-        display.console().print(made)
-        for line in tables.signatures(summary, task):
-            display.console().print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
+        made = (
+            tables.render_layers(summary, task)
+            if layers
+            else tables.render(summary, task, intervals=intervals)
+        )
+        display.print_table(made)
+        remarks = tables.signatures(summary, task)
+        if intervals and not layers:
+            remarks.insert(
+                0, "±: half the 95 % interval over new items; of new training seeds it says nothing"
+            )
+        for line in remarks:
+            display.print_text(line, style="dim")
         for reason in summary.damaged:
             warn(reason)
     raise typer.Exit(1 if summary.damaged else 0)
@@ -39,21 +61,40 @@ def show(
 
 @app.command(rich_help_panel=LOOK)
 def report(
-    source: Annotated[Path, typer.Argument(help="A store, or a CSV or Parquet file of tidy scores.")],
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A store, a CSV or Parquet file of tidy scores, or results of lm-evaluation-harness, EuroEval or mteb."
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write the report to.")] = Path("report"),
     title: Annotated[str, typer.Option(help="Title of the report.")] = "Cross-lingual transfer study",
     limit: Annotated[
         int | None, typer.Option(min=1, help="Of a store, the results on the first N items.")
     ] = None,
+    data: DataOption = None,
+    mapping: MapOption = None,
+    published: Annotated[
+        str, typer.Option(help="Analyse published scores instead of a source: phang2020.", metavar="NAME")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Analyse scores and write the report: gains, the contrast, its interval and the verdict.
 
+    With --data, or where the tasks are built in, the items that changed are shown with their texts.
+
     Example: `xeval report results -o report`
     """
-    from xeval import study as studies
+    from xeval import reporting
 
-    studies.report(source, out, title=title, limit=limit, as_json=as_json)
+    if published and source is not None:
+        raise UsageError("both a source and --published are given; leave one of them out.")
+    if published:
+        reporting.report_published(published, out, as_json=as_json)
+        return
+    if source is None:
+        raise UsageError("nothing to report on; give a store, a file of scores, or --published NAME.")
+    reporting.report(source, out, title=title, limit=limit, data=data, mapping=mapping, as_json=as_json)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -68,4 +109,4 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         display.print_json(facts)
     else:
-        display.console().print(display.table(None, ("what", "is"), [[k, str(v)] for k, v in facts.items()]))
+        display.print_table(display.table(None, ("what", "is"), [[k, str(v)] for k, v in facts.items()]))

@@ -1,13 +1,16 @@
 """Commands that make checkpoints and run whole studies."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from xeval.cli.app import TRAIN, app
 from xeval.cli.messages import say
 from xeval.cli.options import read_lines
+from xeval.errors import UsageError
+
+WHERE = "Where to train"
 
 
 @app.command(rich_help_panel=TRAIN)
@@ -36,15 +39,67 @@ def base(
 def train_command(
     study: Annotated[Path, typer.Argument(help="Study file (TOML).")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the study.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the phases, train nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the phases, their time and disk; train nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: JSON instead of a table.")] = False,
+    save_dtype: Annotated[
+        str, typer.Option(help="bfloat16 halves the disk that weights take; empty: as the study file says.")
+    ] = "",
+    gpus: Annotated[
+        str,
+        typer.Option(
+            help="`all`, a number, or numbers joined by commas: one process a GPU, which share out the nodes.",
+            rich_help_panel=WHERE,
+        ),
+    ] = "",
+    workers: Annotated[
+        int, typer.Option(min=0, help="The same on a CPU: so many processes.", rich_help_panel=WHERE)
+    ] = 0,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that train one node together.", rich_help_panel=WHERE)
+    ] = 1,
+    engine: Annotated[
+        str, typer.Option(help="local, ray or slurm (pip install 'xeval[ray]').", rich_help_panel=WHERE)
+    ] = "local",
+    ray: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Of a Ray task: num_gpus, num_cpus.", rich_help_panel=WHERE),
+    ] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Any long option of sbatch; time in minutes.",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
 ) -> None:
     """Train the phases of a study: base, intermediate, target, for every condition and seed.
 
-    Example: `xeval train study.toml --dry-run`
+    Example: `xeval train study.toml --gpus all`
     """
+    from train.engines import EngineOptions
     from xeval import study as studies
 
-    raise typer.Exit(studies.train(study, out, dry_run=dry_run))
+    if as_json and not dry_run:
+        raise UsageError("--json shows a plan; add --dry-run.")
+    if save_dtype not in ("", "bfloat16"):
+        raise UsageError(f"--save-dtype {save_dtype}: give bfloat16, or leave it out for float32.")
+    options = EngineOptions(engine, gpus, workers, processes, _pairs("ray", ray), _pairs("slurm", slurm))
+    dtype: Literal["bfloat16"] | None = "bfloat16" if save_dtype else None
+    raise typer.Exit(studies.train(study, out, options, save_dtype=dtype, dry_run=dry_run, as_json=as_json))
+
+
+def _pairs(option: str, given: list[str] | None) -> dict[str, str | bool]:
+    """Settings by name; one without a value is True."""
+    pairs: dict[str, str | bool] = {}
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        if not name or name.startswith("-") or (equals and not value):
+            raise UsageError(f"--{option} {text}: give KEY=VALUE, without dashes before the key.")
+        pairs[name] = value if equals else True
+    return pairs
 
 
 @app.command(name="study", rich_help_panel=TRAIN)

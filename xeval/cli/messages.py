@@ -2,33 +2,27 @@
 
 from typing import Any
 
+PROBLEMS_SHOWN = 10
+
 
 def say(text: str) -> None:
-    from xeval.display import console
+    from xeval.display import print_text
 
-    console(stderr=True).print(text, markup=False, soft_wrap=True)
+    print_text(text, stderr=True)
 
 
 def warn(text: str) -> None:
-    from xeval.display import console
+    from xeval.display import print_text
 
-    console(stderr=True).print(f"[bold red]xeval:[/] {_escape(text)}", soft_wrap=True)
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+    print_text(text, lead="xeval:", stderr=True)
 
 
 def print_problems(problems: Any) -> None:
-    for problem in problems:
-        if problem.fatal:
-            warn(
-                problem.reason
-                if problem.subject in problem.reason
-                else f"{problem.subject}: {problem.reason}"
-            )
+    fatal = [problem for problem in problems if problem.fatal]
+    for problem in fatal[:PROBLEMS_SHOWN]:
+        warn(problem.reason if problem.subject in problem.reason else f"{problem.subject}: {problem.reason}")
+    if more := fatal[PROBLEMS_SHOWN:]:
+        warn(f"{len(more)} more failed, from {more[0].subject} to {more[-1].subject}.")
     skipped = [problem for problem in problems if not problem.fatal]
     if skipped:
         names = ", ".join(problem.subject for problem in skipped)

@@ -8,26 +8,14 @@ import typer
 
 from xeval.cli.app import EVALUATE, app
 from xeval.cli.messages import say
-from xeval.cli.options import (
-    Budget,
-    Centring,
-    Device,
-    Dtype,
-    Layer,
-    Margin,
-    Matching,
-    MaxLength,
-    Neighbourhood,
-    Pooling,
-    RecipeName,
-    Similarity,
-    given,
-)
+from xeval.cli.options import Budget, Device, Dtype, Embeddings, Json, MaxLength, given, grouped
 from xeval.errors import UsageError
 
 
 @app.command(rich_help_panel=EVALUATE)
+@grouped
 def mine(
+    embeddings: Embeddings,
     source: Annotated[Path, typer.Argument(help="Text, one sentence a line; or .npy, one embedding a row.")],
     target: Annotated[Path, typer.Argument(help="The same in the other language.")],
     checkpoint: Annotated[Path | None, typer.Option(help="Encoder of text; embeddings need none.")] = None,
@@ -35,18 +23,11 @@ def mine(
         Path | None, typer.Option("--out", "-o", help="TSV file to write; empty: standard output.")
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Only pairs that score above it.")] = None,
-    recipe: RecipeName = "",
-    layer: Layer = None,
-    pooling: Pooling = "",
-    centring: Centring = "",
-    similarity: Similarity = "",
-    margin: Margin = "",
-    k: Neighbourhood = None,
-    matching: Matching = "",
     max_length: MaxLength = None,
     device: Device = "",
     dtype: Dtype = "",
     token_budget: Budget = 0,
+    as_json: Json = False,
 ) -> None:
     """Mine translation pairs out of two files: lines of score, source and target, best first.
 
@@ -55,30 +36,25 @@ def mine(
 
     Example: `xeval mine news.de news.en --checkpoint base/e5-small -o pairs.tsv --threshold 1.05`
     """
-    from xeval.display import Steps
+    from xeval.display import Steps, print_json
     from xeval.runner import RunOptions
     from xeval.tasks.mined_files import mine_files, write_text
 
     if out is not None and not out.parent.is_dir():
         raise UsageError(f"--out {out}: the folder {out.parent} does not exist.")
-    changes = given(
-        recipe=recipe,
-        layer=layer,
-        pooling=pooling,
-        centring=centring,
-        similarity=similarity,
-        margin=margin,
-        k=k,
-        matching=matching,
-        max_length=max_length,
-    )
+    changes = given(**vars(embeddings), max_length=max_length)
     where, precision = RunOptions(device=device, dtype=dtype).resolve()
-    with Steps("mine", 1.0) as steps:
+    with Steps("mine", 1.0, quiet=as_json) as steps:
         mined = mine_files(source, target, checkpoint, changes, where, precision, token_budget, steps)
         kept = [line for score, line in mined.lines() if threshold is None or score > threshold]
-    if out is None:
-        sys.stdout.write("".join(kept))
-    else:
+    if out is not None:
         write_text(out, "".join(kept))
+    elif not as_json:
+        sys.stdout.write("".join(kept))
+    if as_json:
+        columns = [line.removesuffix("\n").split("\t") for line in kept]
+        pairs = [{"score": float(score), "source": one, "target": other} for score, one, other in columns]
+        print_json({"recipe": mined.recipe, "blank": mined.blank, "pairs": pairs})
+        return
     blank = f"; empty lines left out: {mined.blank:,}" if mined.blank else ""
     say(f"{len(kept):,} pairs [{mined.recipe}]{blank}")

@@ -1,10 +1,15 @@
 """Options that several commands share, under the same names everywhere, and what they mean together."""
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xeval.cli import completion
 from xeval.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,17 +43,32 @@ DataOption = Annotated[
         metavar="PATH",
     ),
 ]
+MapOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--map",
+        help="Results of other tools: TOML file that names each model's condition and seed, each task's target.",
+        show_default=False,
+    ),
+]
 Checkpoints = Annotated[Path, typer.Argument(help="A checkpoint, or a folder that holds some at any depth.")]
 TasksOption = Annotated[
     str,
     typer.Option(
         "--tasks",
         "-t",
+        autocompletion=completion.listed(completion.tasks),
         help="Task names joined by commas; empty: all that fit a checkpoint, but for diagnostic ones.",
     ),
 ]
 LanguagesOption = Annotated[
-    str, typer.Option("--languages", "-l", help="Language codes joined by commas; empty: all of a task's.")
+    str,
+    typer.Option(
+        "--languages",
+        "-l",
+        autocompletion=completion.listed(completion.languages),
+        help="Language codes joined by commas; empty: all of a task's.",
+    ),
 ]
 TasksFrom = Annotated[
     Path | None,
@@ -112,6 +132,7 @@ RecipeName = Annotated[
     str,
     typer.Option(
         "--recipe",
+        autocompletion=completion.one_of(completion.recipes),
         help="Published settings: default, jiant, xtreme or laser; the options below change single ones.",
         rich_help_panel=RETRIEVAL,
     ),
@@ -138,21 +159,126 @@ Budget = Annotated[
 ]
 
 
-def run_options(
-    data: Path | None,
-    limit: int | None,
-    device: str,
-    dtype: str,
-    token_budget: int,
-    **settings: int | str | None,
-) -> "RunOptions":
-    """The options of a run; settings that are None or empty stay as the tasks have them."""
-    from xeval.runner import RunOptions
-    from xeval.sources import HUB
+@dataclass(frozen=True)
+class Embeddings:
+    """How sentences become embeddings and are matched, where it differs from the default recipe."""
 
-    if data is not None and data != HUB and not data.is_dir():
-        raise UsageError(f"--data {data}: no such directory.")
-    return RunOptions(data, given(**settings), limit, device, dtype, token_budget)
+    recipe: RecipeName = ""
+    layer: Layer = None
+    pooling: Pooling = ""
+    centring: Centring = ""
+    similarity: Similarity = ""
+    margin: Margin = ""
+    k: Neighbourhood = None
+    matching: Matching = ""
+
+
+@dataclass(frozen=True)
+class Retrieval(Embeddings):
+    """As for mining, and what only retrieval takes."""
+
+    direction: Direction = ""
+    layers: Layers = ""
+
+
+@dataclass(frozen=True)
+class OwnTasks:
+    """Tasks that the user adds to the known ones."""
+
+    tasks_from: TasksFrom = None
+    task_file: TaskFile = None
+    kind: TaskKind = ""
+    group: TaskGroup = ""
+    trained_on: TrainedOn = ""
+
+    def add(self) -> str:
+        """Add them; gives the name of the file's task, empty without a file."""
+        from xeval.tasks import add_task, add_tasks_from
+
+        if self.tasks_from is not None:
+            add_tasks_from(self.tasks_from)
+        if self.task_file is None:
+            if self.kind or self.group or self.trained_on:
+                raise UsageError("--kind, --group and --trained-on say what a --task-file is; name the file.")
+            return ""
+        from xeval.tasks.own import task_from_file
+
+        own = task_from_file(self.task_file, self.kind, self.group, self.trained_on)
+        add_task(own)
+        return own.name
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is evaluated, on what, and how."""
+
+    checkpoints: Checkpoints
+    store: StoreOption = Path("xeval-store")
+    data: DataOption = None
+    tasks: TasksOption = ""
+    languages: LanguagesOption = ""
+    limit: Limit = None
+    max_length: MaxLength = None
+    label_piece: LabelPiece = None
+    device: Device = ""
+    dtype: Dtype = ""
+
+    def options(self, retrieval: Retrieval, token_budget: int = 0) -> "RunOptions":
+        """The options of a run; settings that are None or empty stay as the tasks have them."""
+        from xeval.runner import RunOptions
+        from xeval.sources import HUB
+
+        if self.data is not None and self.data != HUB and not self.data.is_dir():
+            raise UsageError(f"--data {self.data}: no such directory.")
+        settings = given(**vars(retrieval), max_length=self.max_length, label_piece=self.label_piece)
+        return RunOptions(self.data, settings, self.limit, self.device, self.dtype, token_budget)
+
+    def plan(self, options: "RunOptions", own: OwnTasks) -> "tuple[list[Task], Store, Plan]":
+        """The tasks that are looked at, the store, and the units."""
+        from xeval import runner
+        from xeval.checkpoints import discover
+        from xeval.languages import language
+        from xeval.store import Store
+        from xeval.tasks import all_tasks, task
+
+        added = own.add()
+        names = split(self.tasks or added)
+        chosen = [task(name) for name in names] or [
+            known for known in all_tasks().values() if known.group != "diagnostic"
+        ]
+        codes = [language(code).code for code in split(self.languages)] or None
+        store, found = Store(self.store), list(discover(self.checkpoints))
+        return chosen, store, runner.plan(found, chosen, store, options, languages=codes, named=bool(names))
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose dataclass parameters stand for one option for each of their fields."""
+    signature = inspect.signature(command)
+    groups: dict[str, Any] = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if is_dataclass(parameter.annotation)
+    }
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        if name not in groups:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        for field in fields(groups[name]):
+            default = inspect.Parameter.empty if field.default is MISSING else field.default
+            kind = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(inspect.Parameter(field.name, kind, default=default, annotation=field.type))
+
+    @functools.wraps(command)
+    def call(**values: Any) -> None:
+        made = {
+            name: group(**{field.name: values.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        command(**made, **values)
+
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return call
 
 
 def given(**settings: int | str | None) -> dict[str, int | str]:
@@ -162,45 +288,6 @@ def given(**settings: int | str | None) -> dict[str, int | str]:
     named = {name: value for name, value in settings.items() if value is not None and value != ""}
     check_recipe(named)
     return named
-
-
-def add_own_tasks(
-    tasks_from: Path | None, task_file: Path | None, kind: str, group: str, trained_on: str
-) -> str:
-    """Add the user's tasks to the known ones; gives the name of the file's task, empty without a file."""
-    from xeval.tasks import add_task, add_tasks_from
-
-    if tasks_from is not None:
-        add_tasks_from(tasks_from)
-    if task_file is None:
-        if kind or group or trained_on:
-            raise UsageError("--kind, --group and --trained-on say what a --task-file is; name the file.")
-        return ""
-    from xeval.tasks.own import task_from_file
-
-    own = task_from_file(task_file, kind, group, trained_on)
-    add_task(own)
-    return own.name
-
-
-def plan_units(
-    root: Path, store: Path, tasks: str, languages: str, options: "RunOptions"
-) -> "tuple[list[Task], Store, Plan]":
-    from xeval import runner
-    from xeval.checkpoints import discover
-    from xeval.display import spinner
-    from xeval.languages import language
-    from xeval.store import Store
-    from xeval.tasks import all_tasks, task
-
-    chosen = [task(name) for name in split(tasks)] or [
-        known for known in all_tasks().values() if known.group != "diagnostic"
-    ]
-    codes = [language(code).code for code in split(languages)] or None
-    where = Store(store)
-    with spinner(f"looking at the checkpoints below {root}", quiet=True):
-        found = list(discover(root))
-    return chosen, where, runner.plan(found, chosen, where, options, languages=codes, named=bool(tasks))
 
 
 def split(text: str) -> list[str]:

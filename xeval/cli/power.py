@@ -70,9 +70,9 @@ def power(
         for row in facts["settings"]
     ]
     title = f"Smallest C found with power {wanted:g}, points"
-    display.console().print(display.table(title, columns, rows, right=1))
+    display.print_table(display.table(title, columns, rows, right=1))
     for sentence in facts["sentences"]:
-        display.console().print(sentence, markup=False, soft_wrap=True)
+        display.print_text(sentence)
 
 
 def _planned(study: "Study") -> "tuple[Seeds, int]":

@@ -1,4 +1,4 @@
-"""Commands about files of predictions in the layout of XTREME's submissions."""
+"""The command that scores files of predictions in the layout of XTREME's submissions."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,18 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xeval.cli.app import LOOK, app
-from xeval.cli.messages import say, warn
-from xeval.cli.options import DataOption, Json, LanguagesOption, Limit, split
+from xeval.cli.messages import warn
+from xeval.cli.options import Json, LanguagesOption, split
 
 if TYPE_CHECKING:
     from xeval.submission import SubmissionScores
-
-export = typer.Typer(
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Write what a store holds in the formats of other projects.\n\nExample: `xeval export xtreme results`",
-)
-app.add_typer(export, name="export", rich_help_panel=LOOK)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -49,29 +42,6 @@ def score(
         _print_scores(scored)
     for warning in scored.warnings:
         warn(warning)
-
-
-@export.command(name="xtreme")
-def export_xtreme(
-    store: Annotated[Path, typer.Argument(help="Folder that keeps the results.")] = Path("xeval-store"),
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path("submission"),
-    checkpoint: Annotated[str, typer.Option(help="Name of the only checkpoint to export.")] = "",
-    limit: Limit = None,
-    data: DataOption = None,
-) -> None:
-    """Write predictions in XTREME's submission layout, a folder per checkpoint.
-
-    Tatoeba is written in the order of XTREME's sorted English sentences, which takes --data.
-
-    Example: `xeval export xtreme results -o submission`
-    """
-    from xeval import submission
-
-    exported = submission.export_xtreme(store, out, checkpoint=checkpoint, limit=limit, data=data)
-    for reason in exported.skipped:
-        say(f"skipped {reason}")
-    say(f"wrote {len(exported.files)} files below {out}")
-    raise typer.Exit(0 if exported.files else 1)
 
 
 def _print_scores(scored: "SubmissionScores") -> None:

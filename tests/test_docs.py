@@ -1,0 +1,63 @@
+"""The page made from the declarations is up to date and complete."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from train.intermediates import INTERMEDIATES
+from train.recipes import RECIPES, Hyperparameters
+from xeval.languages import LANGUAGES
+from xeval.metrics import METRICS
+from xeval.retrieval.recipes import RECIPES as RETRIEVAL_RECIPES
+from xeval.tasks import all_tasks, all_training_sets
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.fixture(scope="module")
+def maker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_tasks_page", DOCS / "tasks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_up_to_date(maker: ModuleType) -> None:
+    kept = (DOCS / "TASKS.md").read_text(encoding="utf-8")
+    assert kept == maker.page(), "run: python docs/tasks.py"
+
+
+def test_everything_declared_is_on_the_page(maker: ModuleType) -> None:
+    page = maker.page()
+    declared = [*all_tasks(), *all_training_sets(), *INTERMEDIATES, *LANGUAGES, *METRICS]
+    for name in (*declared, *RECIPES, *RETRIEVAL_RECIPES, *Hyperparameters.model_fields):
+        assert f"`{name}`" in page, name
+    for task in all_tasks().values():
+        assert task.licence in page
+        assert task.citation in page
+
+
+def test_cells_stay_in_their_column(maker: ModuleType) -> None:
+    table: list[int] = []
+    for line in maker.page().splitlines():
+        if not line.startswith("|"):
+            table = []
+            continue
+        table.append(line.replace("\\|", "").count("|"))
+        assert table[-1] == table[0], line
+
+
+def test_the_sources_of_a_recipe_are_those_written_beside_it(maker: ModuleType) -> None:
+    page = maker.page()
+    for fact in (
+        "- `phang2020`: Phang et al. 2020 (arXiv 2005.13013)",
+        "- `xtreme`: The scripts of google-research/xtreme",
+        "- `jiant`: Hidden state 14",
+        "google-research/xtreme 838c13b",
+        "| `learning_rate` | 1e-05 | 1e-05 | 2e-05 | 2e-05 |",
+    ):
+        assert fact in page

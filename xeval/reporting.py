@@ -1,0 +1,174 @@
+"""From scores, wherever they come from, to a report on disk and its summary on the console."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xeval import __version__
+from xeval.digests import text_digest
+from xeval.display import console, print_json, spinner
+from xeval.errors import StoreError
+from xeval.runner import software
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis import Analysis
+    from analysis.brief import Brief
+    from analysis.report import Section
+
+
+def report(
+    source: Path,
+    out: Path,
+    *,
+    title: str,
+    limit: int | None = None,
+    data: Path | None = None,
+    mapping: Path | None = None,
+    as_json: bool = False,
+) -> None:
+    """Analyse scores, write the report and print its summary.
+
+    Args:
+        source: a store, a file of tidy scores, or results of another tool (:mod:`analysis.foreign`).
+        limit: of the units to read from a store.
+        data: folder with the texts of the items that changed; None where the tasks are built in.
+        mapping: says which condition and seed each model of another tool is.
+    """
+    notes: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
+    if _is_foreign(source, mapping):
+        from analysis import foreign
+
+        found = foreign.read(source, mapping)
+        if found.frame is None:
+            from analysis.brief import aggregate_brief
+
+            command = f"xeval report {source} -o {out}" + (f" --map {mapping}" if mapping else "")
+            brief = aggregate_brief(
+                found.scores, title=title, command=command, missing=found.missing, notes=found.notes
+            )
+            _write_brief(brief, out, as_json=as_json)
+            return
+        frame, notes = found.frame, found.notes
+    else:
+        frame = read_frame(source, limit)
+    result = analyse_frame(frame, quiet=as_json)
+    if source.is_dir() and not _is_foreign(source, mapping):
+        sections = changed_items(source, data, limit, quiet=as_json)
+    write(result, frame, out, title=title, notes=notes, sections=sections, quiet=as_json)
+    if as_json:
+        print_json(result.to_dict())
+
+
+def report_published(name: str, out: Path, *, as_json: bool) -> None:
+    """Analyse published scores, write the report and print its summary."""
+    from analysis.published import published_brief
+
+    _write_brief(published_brief(name), out, as_json=as_json)
+
+
+def read_frame(source: Path, limit: int | None = None, mapping: Path | None = None) -> "pd.DataFrame":
+    """Tidy scores of a store, of a CSV or Parquet file, or of another tool's results."""
+    from analysis.scores import load
+    from xeval.store import read_scores
+
+    if _is_foreign(source, mapping):
+        from analysis.foreign import item_scores
+
+        return item_scores(source, mapping)
+    return read_scores(source, limit) if source.is_dir() else load(source)
+
+
+def analyse_frame(
+    frame: "pd.DataFrame", margin_points: float = 1.0, margin_logit: float = 0.05, *, quiet: bool = False
+) -> "Analysis":
+    """The analysis of tidy scores."""
+    from analysis import analyse
+
+    with spinner("analysing", quiet=quiet):
+        return analyse(frame, margin_points=margin_points, margin_logit=margin_logit)
+
+
+def changed_items(
+    store: Path, data: Path | None, limit: int | None, *, quiet: bool = False
+) -> "tuple[Section, ...]":
+    """The item browser, where items changed between a condition and the baseline."""
+    from xeval.items import section
+
+    with spinner("collecting the items that changed", quiet=quiet):
+        made = section(store, data, limit)
+    return () if made is None else (made,)
+
+
+def write(
+    result: "Analysis",
+    frame: "pd.DataFrame",
+    out: Path,
+    *,
+    title: str,
+    notes: Sequence[str] = (),
+    sections: "Sequence[Section]" = (),
+    study_file: Path | None = None,
+    quiet: bool = False,
+) -> None:
+    """Write the report and, unless ``quiet``, print its summary.
+
+    Raises:
+        StoreError: the files cannot be written.
+    """
+    from analysis.report import console as summary
+    from analysis.report import write_report
+
+    provenance = _provenance(frame)
+    if study_file is not None:
+        provenance["study file"] = study_file.name
+    try:
+        with spinner("writing the report", quiet=quiet):
+            write_report(
+                result, out, title=title, notes=notes, provenance=provenance, scores=frame, sections=sections
+            )
+    except OSError as error:
+        raise StoreError(f"{out}: the report cannot be written ({error.strerror}).") from error
+    if quiet:
+        return
+    screen = console()
+    screen.print(summary(result))
+    for note in notes:
+        screen.print(f"Note: {note}", markup=False)
+    screen.print(f"report: {out / 'report.html'}", markup=False)
+
+
+def _write_brief(brief: "Brief", out: Path, *, as_json: bool) -> None:
+    from analysis.brief import console as summary
+    from analysis.brief import write_brief
+
+    try:
+        written = write_brief(brief, out)
+    except OSError as error:
+        raise StoreError(f"{out}: the report cannot be written ({error.strerror}).") from error
+    if as_json:
+        print_json(brief.to_dict())
+        return
+    screen = console()
+    screen.print(summary(brief))
+    screen.print(f"report: {written[0]}", markup=False)
+
+
+def _is_foreign(source: Path, mapping: Path | None) -> bool:
+    """Whether another tool wrote the source; a map file says that it did."""
+    from analysis.foreign import recognise
+
+    return mapping is not None or recognise(source) is not None
+
+
+def _provenance(frame: "pd.DataFrame") -> dict[str, str]:
+    """What the numbers come from: versions and a digest of the scores."""
+    columns = ["condition", "target", "lang", "seed", "item_id", "metric", "num", "den"]
+    if "unit" in frame:
+        scores = text_digest(*sorted(frame["unit"].unique()))
+    else:
+        scores = text_digest(frame[columns].to_csv(index=False))
+    used = {name: version for name, version in software().items() if name != "xeval"}
+    return {"xeval": __version__, "scores": scores, **used}
