@@ -25,6 +25,7 @@ from train.recipes import RECIPES, Hyperparameters, Phase, Recipe
 from xeval.errors import UsageError, did_you_mean
 from xeval.sources import FileSource, data_root
 from xeval.tasks import Task, TrainingSet, task
+from xeval.tasks.embedding import check_recipe
 
 # --- the file ----------------------------------------------------------------------------------------------
 
@@ -87,6 +88,13 @@ class EvaluationTable(_Table):
     question_length: PositiveInt | None = None
     answer_length: PositiveInt | None = None
     n_best: PositiveInt | None = None
+    recipe: str | None = None
+    centring: str | None = None
+    similarity: str | None = None
+    margin: str | None = None
+    k: PositiveInt | None = None
+    direction: str | None = None
+    matching: str | None = None
 
     def settings(self) -> dict[str, int | str]:
         """The changes for :meth:`xeval.tasks.Task.settings`."""
@@ -262,6 +270,7 @@ def _checked(path: Path, file: StudyFile) -> Study:
             raise UsageError(f"no target has the language {language!r}{did_you_mean(language, known) or '.'}")
     if changes.name not in RECIPES:
         raise UsageError(f"unknown recipe {changes.name!r}{did_you_mean(changes.name, RECIPES) or '.'}")
+    check_recipe(file.evaluation.settings())
     base = path.parent / table.base
     mlm = None
     if file.mlm is not None:

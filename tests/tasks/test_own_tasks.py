@@ -277,6 +277,25 @@ def test_from_the_users_file_to_scores(
     assert set(scores["group"]) == {"classification"}
 
 
+def test_a_task_on_checkpoints_of_another_training_set(
+    tmp_path: Path, make_checkpoint: Callable[..., Path], xeval: Callable[..., tuple[int, str, str]]
+) -> None:
+    models = tmp_path / "models"
+    for name, trained in (("own", "xhops-claim"), ("other", "my-claims")):
+        make_checkpoint(models / name, "ForSequenceClassification", ("false", "true"))
+        Lineage(phase="target", base="tiny", target=trained, seed=0).write(models / name)
+    asked = ("--tasks", "xhops-claim-2", "--languages", "de", "--limit", 4, "--json")
+    code, out, err = xeval("plan", models, *asked, "--trained-on", "my-claims")
+    assert code == 0, err
+    assert {unit["checkpoint"] for unit in json.loads(out)["units"]} == {"other"}
+    code, out, _ = xeval("plan", models, *asked)
+    assert {unit["checkpoint"] for unit in json.loads(out)["units"]} == {"own"}
+    for wrong in (("--trained-on", "my-claims"), ("--tasks", "tatoeba", "--trained-on", "my-claims")):
+        code, _, err = xeval("plan", models, *wrong)
+        assert code == 2
+        assert "--trained-on" in err
+
+
 def test_options_without_a_file(xeval: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     code, _, err = xeval("plan", tmp_path, "--kind", "choice")
     assert code == 2

@@ -184,6 +184,17 @@ def test_a_change_touches_what_depends_on_it(file: Path) -> None:
     assert not names(edited(file, "[study]", "[study]\nlayers = 1")).keys() & frozen.keys()
 
 
+def test_retrieval_settings_of_the_evaluation(file: Path) -> None:
+    with file.open("a") as study:
+        study.write('[evaluation]\nrecipe = "laser"\nlayer = 1\nmargin = "distance"\nk = 3\n')
+    read = load_study(file)
+    assert read.evaluation.settings() == {"recipe": "laser", "layer": 1, "margin": "distance", "k": 3}
+    settings = read.targets[-1].settings(read.evaluation.settings())
+    assert (settings["margin"], settings["k"], settings["layer"]) == ("distance", 3, 1)
+    with pytest.raises(UsageError, match="margin distanc: no such choice; did you mean 'distance'"):
+        load_study(edited(file, 'margin = "distance"', 'margin = "distanc"'))
+
+
 def test_the_texts_of_a_study_are_those_of_training_dev_and_evaluation(file: Path) -> None:
     read = load_study(file)
     texts = set(study_texts(read))

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,7 +101,8 @@ TaskGroup = Annotated[
 TrainedOn = Annotated[
     str,
     typer.Option(
-        help="Only checkpoints whose card names this English training set; empty: all whose head fits.",
+        help="The English training set that a checkpoint's card has to name: of a --task-file (empty: any whose head "
+        "fits), or of --tasks instead of their own (keep such results in a store apart).",
         rich_help_panel=OWN,
     ),
 ]
@@ -198,8 +199,8 @@ class OwnTasks:
         if self.tasks_from is not None:
             add_tasks_from(self.tasks_from)
         if self.task_file is None:
-            if self.kind or self.group or self.trained_on:
-                raise UsageError("--kind, --group and --trained-on say what a --task-file is; name the file.")
+            if self.kind or self.group:
+                raise UsageError("--kind and --group say what a --task-file is; name the file.")
             return ""
         from xeval.tasks.own import task_from_file
 
@@ -246,6 +247,12 @@ class Evaluation:
         chosen = [task(name) for name in names] or [
             known for known in all_tasks().values() if known.group != "diagnostic"
         ]
+        if own.trained_on:
+            if not names:
+                raise UsageError("--trained-on goes with a --task-file or with --tasks; name one.")
+            if headless := next((one.name for one in chosen if not one.kind.head_suffix), None):
+                raise UsageError(f"{headless} needs no training set; leave --trained-on out.")
+            chosen = [replace(one, training=own.trained_on) for one in chosen]
         codes = [language(code).code for code in split(self.languages)] or None
         store, found = Store(self.store), list(discover(self.checkpoints))
         return chosen, store, runner.plan(found, chosen, store, options, languages=codes, named=bool(names))

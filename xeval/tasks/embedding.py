@@ -49,7 +49,7 @@ def check_recipe(changes: Mapping[str, int | str]) -> None:
         if name in changes and changes[name] not in known:
             listed = ", ".join(value for value in known if value)
             raise UsageError(
-                f"--{name} {changes[name]}: no such choice{did_you_mean(str(changes[name]), known)}; use {listed}."
+                f"{name} {changes[name]}: no such choice{did_you_mean(str(changes[name]), known)}; use {listed}."
             )
 
 
