@@ -23,7 +23,7 @@ from analysis.plots import number
 from analysis.report.tables import Table
 from analysis.scores import BASELINE, CLASSIFICATION, SINGLE_HOP_QA, STRUCTURED
 from analysis.verdict import HEADLINES
-from xeval.errors import UsageError, did_you_mean
+from xeval.errors import UsageError
 
 BEST = "best-per-target"
 PRINTED, QUOTED = "rembert16", "mt5"
@@ -68,7 +68,7 @@ def published_brief(name: str) -> Brief:
     """
     if name not in _REPORTS:
         raise UsageError(
-            f"no published scores named {name!r}{did_you_mean(name, _REPORTS)}; there are {', '.join(_REPORTS)}."
+            f"no published scores named {name!r}; use {', '.join(_REPORTS)}."
         )
     return _REPORTS[name]()
 
