@@ -65,8 +65,9 @@ def max_t(values: Floats, null: Floats, confidence: float = 0.95, *, exact: bool
     divisor = np.where(steady, 1.0, spread)
     observed = np.where(steady & (values != 0.0), np.inf, np.abs(values) / divisor)
     drawn = np.abs(null) / divisor
-    # Draws equal to the sample but for rounding count as equal.
-    reached = observed * (1.0 - 1e-12)
+    # Draws equal to the sample but for rounding count as equal, also where the sample is 0 but for rounding: the
+    # draws' spread is 1 here, so that sums of clusters' shares are off by far less.
+    reached = observed * (1.0 - 1e-12) - 1e-10
 
     def share(statistic: Floats, bar: Floats) -> Floats:
         hits = (statistic >= bar).sum(axis=0)

@@ -67,9 +67,7 @@ def published_brief(name: str) -> Brief:
         UsageError: no scores of that name.
     """
     if name not in _REPORTS:
-        raise UsageError(
-            f"no published scores named {name!r}; use {', '.join(_REPORTS)}."
-        )
+        raise UsageError(f"no published scores named {name!r}; use {', '.join(_REPORTS)}.")
     return _REPORTS[name]()
 
 

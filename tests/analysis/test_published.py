@@ -139,5 +139,5 @@ def test_the_committed_report_is_up_to_date():
 
 def test_unknown_names_are_refused():
     assert published_names() == ["phang2020"]
-    with pytest.raises(UsageError, match="did you mean 'phang2020'"):
+    with pytest.raises(UsageError, match="no published scores named 'phang'; use phang2020"):
         published_brief("phang")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import synthetic
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from analysis import resampling
@@ -397,6 +397,7 @@ def small(num_new, num_none) -> Study:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=12))
+@example([(0, 0), *[(0, 2)] * 3, *[(1, 0)] * 3, (3, 0)])  # thirds that cancel, but for their rounding
 def test_exact_sign_flips_equal_the_enumeration(pairs):
     new, none = np.array(pairs, dtype=float).T / 3
     flips = sign_flip(small(new, none), {"gain": GAIN}, 100, 1, "points")
