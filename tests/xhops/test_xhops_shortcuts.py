@@ -32,6 +32,15 @@ def test_other_shapes_of_worlds_are_sound() -> None:
     assert exploitable("de", 200, (2, 3), views=VIEWS[:2], chains=2, depth=3) == {}
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_shortcuts_are_at_chance_in_the_small_worlds(language: str) -> None:
+    assert exploitable(language, 200, (2,), chains=2, depth=2, family="work") == {}
+
+
+def test_trained_readers_of_any_part_are_at_chance_in_the_small_worlds() -> None:
+    assert exploitable("en", 300, (2,), views=VIEWS, chains=2, depth=2, family="work") == {}
+
+
 def test_the_same_readers_do_answer_one_hop() -> None:
     """Positive control: the sentence that names the subject is all that one hop needs."""
     items = list(rows(1, "en", "train", 900, family="work"))

@@ -10,6 +10,8 @@ from xeval.tasks import all_tasks, task, training_set
 from xeval.xhops import FORMATS, HOPS, LANGUAGES, generate
 from xeval.xhops.worlds import CHAINS, DEPTH
 
+SMALL = {"chains": 2, "depth": 2}
+
 GROUPS = {
     "claim": ("classification", "multi-hop classification", "multi-hop classification"),
     "question": ("single-hop QA", "multi-hop QA", "multi-hop QA"),
@@ -46,24 +48,24 @@ def test_the_sets_of_one_hop_are_of_one_hop() -> None:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_small_worlds_differ_in_their_depth_alone(format: str) -> None:
+def test_small_worlds_differ_in_their_shape_alone(format: str) -> None:
     for hops in (1, 2):
         small, whole = task(f"xhops-small-{format}-{hops}"), task(f"xhops-{format}-{hops}")
-        assert small.source == replace(whole.source, depth=2)  # type: ignore[type-var]
+        assert small.source == replace(whole.source, **SMALL)  # type: ignore[type-var]
         assert (small.group, small.metrics, small.languages) == (whole.group, whole.metrics, whole.languages)
-        assert (small.labels, small.chance) == (whole.labels, whole.chance)
+        assert (small.labels, small.chance) == (whole.labels, 1 / 2)
         assert small.training == f"xhops-small-{format}"
     small_parts, parts = (
         training_set(name).source.parts  # type: ignore[attr-defined]
         for name in (f"xhops-small-{format}", f"xhops-{format}")
     )
-    assert small_parts == tuple(replace(part, depth=2) for part in parts)
+    assert small_parts == tuple(replace(part, **SMALL) for part in parts)
 
 
 @pytest.mark.parametrize("name", ["xhops-lookup", "xhops-question-1hop"])
-def test_small_sets_of_one_hop_differ_in_their_depth_alone(name: str) -> None:
+def test_small_sets_of_one_hop_differ_in_their_shape_alone(name: str) -> None:
     small, whole = training_set(name.replace("xhops-", "xhops-small-")), training_set(name)
-    assert small.source == replace(whole.source, depth=2)  # type: ignore[type-var]
+    assert small.source == replace(whole.source, **SMALL)  # type: ignore[type-var]
 
 
 def test_a_source_has_the_shape_and_the_rows_of_the_generator() -> None:

@@ -116,11 +116,14 @@ CHOICE_1 = Task(
 CHOICE_2 = _at(CHOICE_1, 2, "multi-hop classification")
 CHOICE_3 = _at(CHOICE_1, 3, "multi-hop classification")
 
-# Worlds of two links: two thirds as long, at most two hops. For machines without a GPU.
+# Worlds of two chains of two links: four sentences, two candidates, at most two hops. It is the smallest world in which
+# two hops mean anything, and the one that a few layers learn in some minutes of a CPU.
+SMALL_CHAINS = 2
+SMALL_DEPTH = 2
 
 
 def _small(format: Format, hops: Literal[1, 2], size: int, family: str = "work") -> GeneratedSource:
-    return GeneratedSource(format, hops, size, family=family, depth=2)
+    return GeneratedSource(format, hops, size, family=family, chains=SMALL_CHAINS, depth=SMALL_DEPTH)
 
 
 def _both_small(format: Format) -> JoinedSource:
@@ -135,7 +138,8 @@ def _small_task(declared: Task, hops: Literal[1, 2]) -> Task:
         name=declared.name.replace("xhops-", "xhops-small-"),
         source=_small(declared.source.format, hops, SIZE),
         training=f"xhops-small-{declared.source.format}",
-        version=1,
+        chance=1 / SMALL_CHAINS,
+        version=2,
     )
 
 
