@@ -70,7 +70,13 @@ def ours(job: PhaseJob) -> Clock:
 
 def trainer(job: PhaseJob) -> Clock:
     """The same rows through ``transformers.Trainer``: its sampler, its collator, its optimiser."""
-    from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
+    from transformers import (
+        DataCollatorForTokenClassification,
+        DataCollatorWithPadding,
+        Trainer,
+        TrainerCallback,
+        TrainingArguments,
+    )
 
     (data,) = job.sets
     encoder = TextEncoder(job.parent.load_tokenizer())
@@ -85,7 +91,8 @@ def trainer(job: PhaseJob) -> Clock:
     if job.freeze_embeddings:
         freeze(model.base_model)
     clock, steps = Clock(), job.hyper.max_steps
-    padded = DataCollatorWithPadding(encoder.tokenizer)
+    of_tokens = data.kind.name == "tagging"
+    padded = (DataCollatorForTokenClassification if of_tokens else DataCollatorWithPadding)(encoder.tokenizer)
     counting = False
 
     def collate(features: list[dict[str, Any]]) -> Any:
@@ -138,7 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--set", default="conjnli", help="a classification set")
+    parser.add_argument("--set", default="conjnli", help="a classification or tagging set")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--freeze", action="store_true", help="freeze the embeddings on both sides")
