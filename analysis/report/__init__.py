@@ -187,6 +187,7 @@ def _latex(analysis: Analysis) -> dict[str, str]:
         ("grid", tables.grid(analysis), whole),
         ("gains", tables.task_gains(analysis), f"Two-way (seed × item cluster) t intervals. {whole}"),
         ("scores", tables.mean_scores(analysis), whole),
+        ("scores-source", tables.source_scores(analysis), whole),
         ("conditions", robustness.conditions(analysis), ""),
         ("leave-one-out", robustness.leave_one_out(analysis), ""),
         *((f"gains-{slugs[name]}", tables.cell_gains(analysis, name), whole) for name in analysis.conditions),

@@ -72,11 +72,22 @@ def verdict(analysis: Analysis, scale: Scale) -> Chart | None:
     record = _line("C", contrast.mean, colour=NAMES[MULTI_HOP_QA], label=f"C, {KEY.formula}", diamond=True)
     if one.seeds_estimable:
         record[scale][3:] = one.interval(equivalence_level(contrast.mean))
+    level = f"{100 * equivalence_level(contrast.mean):g} %"
+    bars = (
+        f"Thin bar: its {_level(analysis)} two-way (seed × item cluster) t interval; thick bar: its {level} interval, "
+        "which the test of no difference uses."
+        if one.seeds_estimable
+        else f"Bar: its {_level(analysis)} interval over new items only, as a condition has one run."
+    )
+    margins = ", ".join(f"{analysis.verdict.margins[name]:g} {UNITS[name]}" for name in SCALES)
     return Chart(
         name=f"verdict-{scale}",
         kind="intervals",
         title=f"C in {UNITS[scale]}: {interval(contrast.mean, scale)}; margin ±{margin:g}",
-        caption="",
+        caption=(
+            f"C: mean gain on multi-hop QA minus mean gain on classification. {bars} Shaded: the margin of ±{margins} "
+            f"that counts as no difference. {size_of_contrast(analysis)}"
+        ),
         records=(record,),
         options={"scales": [scale], "margin": {scale: margin}, "axis": {scale: f"C in {UNITS[scale]}"}},
     )

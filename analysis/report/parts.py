@@ -54,10 +54,11 @@ class Text:
 
 @dataclass(frozen=True)
 class Items:
-    """A titled list of sentences."""
+    """A titled list of sentences, which opens on demand and shows ``line`` before that."""
 
     title: str
     sentences: tuple[str, ...]
+    line: str = ""
     kind: str = "items"
 
 
@@ -97,10 +98,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Languages x targets of one condition."""
+    """Languages x targets of one condition.
+
+    Attributes:
+        targets: name and number of the group. ``groups``: those that occur, with their numbers.
+        largest: points of a gain or loss with the strongest colour.
+    """
 
     condition: str
     targets: tuple[tuple[str, int], ...]
+    groups: tuple[tuple[str, int], ...]
+    largest: float
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
     source: str
     figure: Figure
@@ -213,6 +221,7 @@ def _targets(
     yield _graphic(["forest"], charts, figures, "forest-narrow")
     yield Shown(tables.task_gains(analysis), folded=True)
     yield Shown(tables.mean_scores(analysis))
+    yield _table(tables.source_scores(analysis), folded=True)
     yield _table(tables.retrieval(analysis))
 
 
@@ -302,7 +311,8 @@ def heat_map(analysis: Analysis, condition: str, figure: Figure) -> HeatMap:
             )
         rows.append((lang, tuple(cells)))
     columns = tuple((target.name, order[target.group]) for target in targets)
-    return HeatMap(condition, columns, tuple(rows), analysis.source, figure)
+    groups = tuple((group, order[group]) for group in dict.fromkeys(target.group for target in targets))
+    return HeatMap(condition, columns, groups, largest, tuple(rows), analysis.source, figure)
 
 
 def _bootstrap(
@@ -407,10 +417,13 @@ def _variance(
 
 
 def _regression(found: RegressionTable) -> Block:
-    """A table with its diagnostics, or in a paragraph why there is none."""
+    """A table with its diagnostics, or in sentences why there is none."""
     used = "" if found.used else " Not to be quoted."
     if not found.rows:
-        return Text(" ".join([f"{found.title}.", found.what, *found.notes, *found.diagnostics]), True)
+        reasons = (*found.notes, *found.diagnostics)
+        why = next((one for one in reasons if one.startswith("Not ")), "Not used")
+        others = (one for one in reasons if one != why)
+        return Items(found.title, (why, found.what, *others), why.partition(":")[0].lower())
     rows = tuple(
         (
             term.name,

@@ -30,6 +30,23 @@ const shade = (width) => ({
   encoding: { x: { field: "from", type: "quantitative" }, x2: { field: "to" } },
 });
 
+const measure = document.createElement("canvas").getContext("2d");
+measure.font = `12px ${config.font}`;
+const widest = (texts) => Math.max(0, ...texts.map((text) => measure.measureText(text).width));
+
+// Where the names of rows stand: left of the plot, or above each row where they would leave it too little room.
+function rowNames(field, names, width, share, step) {
+  const rows = [...new Set(names)];
+  const longest = widest(rows);
+  const beside = longest <= width * share;
+  const above = [{ stroke: colour("paper"), strokeWidth: 4, color: colour("paper") }, { color: colour("ink") }].map((look) => ({
+    data: { values: rows.map((row) => ({ [field]: row })) },
+    mark: { type: "text", align: "left", baseline: "middle", dy: -14, fontSize: 12, limit: width - 24, aria: false, ...look },
+    encoding: { x: { value: 0 }, text: { field } },
+  }));
+  return { beside, longest, height: (beside ? step : 40) * rows.length, layers: beside ? [] : above };
+}
+
 // Colours of a field whose values each have one colour; with a legend where `shown`.
 function paint(records, field, shown, width) {
   const found = new Map(records.map((record) => [record[field], colour(record.colour)]));
@@ -45,16 +62,17 @@ function intervals(chart, records, scale, width) {
       value, low: low ?? itemsLow, high: high ?? itemsHigh, itemsLow, itemsHigh, shape, text: record.text[scale] };
   });
   const margin = chart.options.margin?.[scale];
+  const names = rowNames("row", values.map((one) => one.row), width, 0.42, 24);
   const y = { field: "row", type: "nominal", sort: null,
-    axis: { title: null, ticks: false, domain: false, grid: false, labelPadding: 8, labelLimit: Math.min(300, width * 0.42),
-      labels: values.length > 1 } };
+    axis: { title: null, ticks: false, domain: false, grid: false, labelPadding: 8, labelLimit: 400,
+      labels: values.length > 1 && names.beside } };
   const x = (field) => ({ field, type: "quantitative", scale: { zero: true, nice: false, padding: 10 },
     axis: { title: chart.options.axis[scale], tickCount: Math.max(3, width / 110), grid: values.length > 1 } });
   const stroke = paint(values, "legend", Boolean(chart.options.legend), width);
   const bar = (low, high, size) => ({ mark: { type: "rule", size, aria: false },
     encoding: { x: x(low), x2: { field: high }, stroke } });
   return {
-    data: { values }, width: "container", height: values.length > 1 ? 24 * values.length : 34, params: [current],
+    data: { values }, width: "container", height: values.length > 1 ? names.height : 34, params: [current],
     encoding: { y },
     layer: [
       ...(margin ? [{ ...shade(margin), encoding: { ...shade(margin).encoding, y: null } }] : []),
@@ -64,6 +82,7 @@ function intervals(chart, records, scale, width) {
         encoding: { x: x("value"), shape: { field: "shape", type: "nominal", scale: null }, stroke,
           fill: { condition: { test: "datum.hollow", value: colour("paper") }, ...stroke },
           size: { condition: { test: "datum.i === current", value: 220 }, value: 75 }, description: said } },
+      ...(values.length > 1 ? names.layers : []),
       { mark: { type: "rect", opacity: 0, aria: false }, encoding: { tooltip: said } },
     ],
   };
@@ -121,8 +140,9 @@ function histogram(chart, records, scale, width) {
 }
 
 function choices(chart, records, scale, width) {
-  const extent = Math.min(230, Math.round(width * 0.4));
-  const label = { minExtent: extent, maxExtent: extent, labelLimit: extent - 12 };
+  const names = rowNames("made", chart.options.levels, width, 0.4, 19);
+  const extent = names.beside ? Math.ceil(names.longest) + 14 : 44;
+  const label = { minExtent: extent, maxExtent: extent, labelLimit: 400 };
   const values = records.map((record, i) => ({ i, ...record }));
   const dots = values.flatMap(({ place, choices: made, colour: own, text, i }) => made.map((one) => ({ i, place, made: one, colour: own, text })));
   const x = { field: "place", type: "quantitative", axis: null, scale: { domain: [-1, values.length], nice: false } };
@@ -141,29 +161,37 @@ function choices(chart, records, scale, width) {
             shape: { condition: { test: "datum.primary", value: "diamond" }, value: "circle" },
             size: { condition: [{ test: "datum.i === current", value: 220 }, { test: "datum.primary", value: 150 }], value: size } } },
       ] },
-    { width: "container", height: 19 * chart.options.levels.length, params: [current], data: { values: dots },
-      mark: { type: "point", shape: "square", filled: true, opacity: 1, aria: false },
-      encoding: { x, tooltip: said, size: { condition: { test: "datum.i === current", value: 120 }, value: size },
-        color: own, y: { field: "made", type: "nominal", sort: chart.options.levels,
-          axis: { ...label, title: null, ticks: false, domain: false, grid: false } } } },
+    { width: "container", height: names.height, params: [current], data: { values: dots },
+      encoding: { y: { field: "made", type: "nominal", sort: chart.options.levels,
+        axis: { ...label, title: null, ticks: false, domain: false, grid: false, labels: names.beside } } },
+      layer: [
+        { mark: { type: "point", shape: "square", filled: true, opacity: 1, aria: false },
+          encoding: { x, tooltip: said, color: own,
+            size: { condition: { test: "datum.i === current", value: 120 }, value: size } } },
+        ...names.layers,
+      ] },
   ];
 }
 
 function shares(chart, records, scale, width) {
   const values = records.map((record, i) => ({ i, ...record }));
+  const names = rowNames("row", values.map((one) => one.row), width, 0.45, 22);
   return {
-    width: "container", height: 22 * new Set(values.map((one) => one.row)).size, params: [current], data: { values },
-    mark: { type: "bar", height: 14 },
-    encoding: {
-      y: { field: "row", type: "nominal", sort: null, axis: { title: null, ticks: false, domain: false, labelPadding: 8,
-        labelLimit: Math.min(320, width * 0.45) } },
-      x: { field: "share", type: "quantitative", stack: "zero", scale: { domain: [0, 100] }, axis: { title: chart.options.axis.x,
-        tickCount: 4 } },
-      color: { field: "part", type: "nominal", scale: { domain: ["new seeds", "new items"], range: [colour("group-4"), colour("group-0")] },
-        legend: { symbolType: "square" } },
-      order: { field: "i" }, tooltip: said, description: said,
-      opacity: { condition: { test: "datum.i === current", value: 1 }, value: 0.85 },
-    },
+    width: "container", height: names.height, params: [current], data: { values },
+    encoding: { y: { field: "row", type: "nominal", sort: null, axis: { title: null, ticks: false, domain: false, labelPadding: 8,
+      labelLimit: 400, labels: names.beside } } },
+    layer: [
+      { mark: { type: "bar", height: names.beside ? 14 : 12 },
+        encoding: {
+          x: { field: "share", type: "quantitative", stack: "zero", scale: { domain: [0, 100] }, axis: { title: chart.options.axis.x,
+            tickCount: 4 } },
+          color: { field: "part", type: "nominal", scale: { domain: ["new seeds", "new items"], range: [colour("group-4"), colour("group-0")] },
+            legend: { symbolType: "square" } },
+          order: { field: "i" }, tooltip: said, description: said,
+          opacity: { condition: { test: "datum.i === current", value: 1 }, value: 0.85 },
+        } },
+      ...names.layers,
+    ],
   };
 }
 
@@ -282,9 +310,9 @@ function amount(text) {
   return found ? Number(found[0].replaceAll(",", "")) : null;
 }
 
-function compare(one, other) {
-  const [a, b] = [amount(one), amount(other)];
-  return a !== null && b !== null ? a - b : one.localeCompare(other);
+function compare(one, other, numeric) {
+  const [a, b] = numeric ? [amount(one), amount(other)] : [null, null];
+  return a !== null && b !== null ? a - b : one.localeCompare(other, "en", { numeric: true });
 }
 
 for (const table of all("table.sortable")) {
@@ -300,7 +328,7 @@ for (const table of all("table.sortable")) {
       headers.forEach((one) => one.removeAttribute("aria-sort"));
       if (next) header.setAttribute("aria-sort", next);
       const factor = next === "descending" ? -1 : 1;
-      const rows = next ? [...original].sort((a, b) => factor * compare(a.cells[column].textContent, b.cells[column].textContent)) : original;
+      const rows = next ? [...original].sort((a, b) => factor * compare(a.cells[column].textContent, b.cells[column].textContent, header.classList.contains("n"))) : original;
       body.replaceChildren(...rows);
     });
   });
@@ -340,6 +368,13 @@ theme.addEventListener("click", () => {
 let folded = [];
 addEventListener("beforeprint", () => { folded = all("main details:not([open])"); folded.forEach((one) => { one.open = true; }); });
 addEventListener("afterprint", () => folded.forEach((one) => { one.open = false; }));
+
+let drawnAt = innerWidth;
+let waiting;
+addEventListener("resize", () => {
+  clearTimeout(waiting);
+  waiting = setTimeout(() => { if (innerWidth !== drawnAt) { drawnAt = innerWidth; drawAll(); } }, 200);
+});
 
 document.querySelector(".bar").hidden = false;
 await drawAll();

@@ -48,6 +48,10 @@ class Table:
         """What the row belongs to."""
         return self.keys[row] if self.keys else {}
 
+    def longest(self, start: int, stop: int) -> int:
+        """Letters of the longest text in some columns, without their headings; 0 for no column."""
+        return max((len(text) for row in self.rows for text in row[start:stop]), default=0)
+
 
 def summary(analysis: Analysis) -> Table:
     """Table 1: group gains and contrasts, averaged over the single intermediate tasks."""
@@ -246,42 +250,75 @@ def cell_gains(analysis: Analysis, condition: str) -> Table:
 
 
 def mean_scores(analysis: Analysis) -> Table:
-    """Score per target and condition, mean over transfer languages, beside chance and the source language."""
+    """Score per target and condition, mean over the transfer languages, beside chance."""
+    chosen = {
+        target.name: [lang for lang in target.languages if lang != analysis.source]
+        for target in analysis.targets.values()
+    }
+    return _scores(
+        analysis,
+        "Scores in the transfer languages",
+        "Mean over runs and transfer languages, 0 to 100. Chance is that of the metric.",
+        chosen,
+        counted=True,
+    )
+
+
+def source_scores(analysis: Analysis) -> Table | None:
+    """Score per target and condition in the language of training; None where no target has it."""
+    own = {
+        target.name: [analysis.source]
+        for target in analysis.targets.values()
+        if analysis.source in target.languages
+    }
+    if not own:
+        return None
+    return _scores(
+        analysis,
+        f"Scores in the language of training ({analysis.source})",
+        "Mean over runs, 0 to 100. Chance is that of the metric.",
+        own,
+    )
+
+
+def _scores(
+    analysis: Analysis,
+    title: str,
+    caption: str,
+    chosen: Mapping[str, Sequence[str]],
+    *,
+    counted: bool = False,
+) -> Table:
+    """Targets by conditions; ``chosen``: target -> the languages of its mean, whose number ``counted`` shows."""
     by_cell = {(score.condition, score.target, score.lang): score.score for score in analysis.scores}
-    conditions = (BASELINE, *analysis.conditions)
     rows = []
     for group in GROUPS:
         for target in analysis.group(group):
-            languages = [lang for lang in target.languages if lang != analysis.source]
+            if target.name not in chosen:
+                continue
+            languages = chosen[target.name]
             rows.append(
                 (
                     target.name,
                     target.metric,
-                    str(len(languages)),
+                    *([str(len(languages))] if counted else []),
                     _mean([target.chance[lang] for lang in languages or target.languages], 100.0),
                     *(
-                        _mean([by_cell.get((name, target.name, lang)) for lang in chosen])
-                        for name in conditions
-                        for chosen in ([analysis.source], languages)
+                        _mean([by_cell.get((name, target.name, lang)) for lang in languages])
+                        for name in (BASELINE, *analysis.conditions)
                     ),
                 )
             )
     return Table(
-        title="Scores",
-        caption=(
-            "Mean over runs, 0 to 100, in the language of training "
-            f"({analysis.source}) and over the transfer languages. Chance is that of the metric."
-        ),
+        title=title,
+        caption=caption,
         columns=(
             "target",
             "metric",
-            "languages",
+            *(["languages"] if counted else []),
             "chance",
-            *(
-                f"{name} {where}"
-                for name in ("baseline", *analysis.conditions)
-                for where in (analysis.source, "transfer")
-            ),
+            "baseline",
+            *analysis.conditions,
         ),
         rows=tuple(rows),
         labels=2,

@@ -101,7 +101,7 @@ def test_files(written):
         "verdict-points", "verdict-logit", "forest", "forest-narrow", "gains-mnli", "conditions", "baseline",
         "bootstrap-points", "bootstrap-logit", "specifications", "leave-one-out", "variance",
     }  # fmt: skip
-    tables = {"contrasts", "grid", "gains", "scores", "leave-one-out", "gains-mnli"}
+    tables = {"contrasts", "grid", "gains", "scores", "scores-source", "leave-one-out", "gains-mnli"}
     assert names == {
         "report.html", "report.md", "results.json", *(f"tables/{name}.tex" for name in tables),
         *(f"figures/{name}.{kind}" for name in figures for kind in ("svg", "pdf")),
@@ -245,7 +245,7 @@ def test_every_figure_says_what_it_shows(several):
     """Targets or items, languages, runs and the method, below each figure of the page."""
     html = (several[1] / "report.html").read_text()
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", html, re.DOTALL)
-    assert len(captions) == 9
+    assert len(captions) == 10
     for caption in captions:
         assert re.search(r"\d+ targets?, ", caption)
         assert re.search(r"\d+ (transfer|shared) languages?", caption)

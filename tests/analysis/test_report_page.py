@@ -81,7 +81,6 @@ class Browser:
 
     def open(self, page, width, theme="light"):
         """Show a page and wait until all its figures are drawn."""
-        self.events = []
         self.send(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -90,8 +89,15 @@ class Browser:
             mobile=width < 600,
         )
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
-        self.send("Page.navigate", url=page.as_uri())
+        self.load(page)
         self.wait("document.documentElement?.dataset.drawn !== undefined")
+
+    def load(self, page):
+        """Go to a page and wait until all of it has been read."""
+        self.events = []
+        self.send("Page.navigate", url=page.as_uri())
+        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+            self.events.append(self.receive())
 
     def complaints(self):
         """Errors, warnings and everything else on the console, and requests other than for the page."""
@@ -154,6 +160,10 @@ def test_all_figures_are_drawn_nothing_overflows_and_the_console_stays_empty(bro
         assert all(0.9 * chart["room"] <= one <= chart["room"] + 1 for one in chart["drawn"]), chart
         assert chart["marks"] > 2
         assert chart["hidden"] == "none"
+    words = browser.run(
+        """[...document.querySelectorAll(".live svg text")].map((text) => text.textContent)"""
+    )
+    assert not [word for word in words if "…" in word]
     paper = browser.run("getComputedStyle(document.body).backgroundColor")
     assert paper == {"light": "rgb(254, 254, 254)", "dark": "rgb(18, 23, 30)"}[theme]
     assert browser.complaints() == []
@@ -190,6 +200,29 @@ def test_tables_sort_by_number_and_back(browser, page):
     assert browser.run(column) == sorted(original, reverse=True)
     browser.run(click)
     assert browser.run(column) == original
+
+
+def test_names_sort_as_names(browser, page):
+    browser.open(page, 1440)
+    table = (
+        """[...document.querySelectorAll("table.sortable")].find((one) => one.innerHTML.includes("pawsx"))"""
+    )
+    browser.run(f"""{table}.querySelector("thead button").click()""")
+    names = browser.run(f"""[...{table}.querySelectorAll("tbody th")].map((name) => name.textContent)""")
+    assert names == sorted(names)
+    assert len(set(names)) > 2
+
+
+def test_a_page_that_is_made_narrow_is_drawn_anew(browser, page):
+    browser.open(page, 1440)
+    height = """document.querySelector('[data-chart="forest"]').clientHeight"""
+    wide = browser.run(height)
+    browser.send(
+        "Emulation.setDeviceMetricsOverride", width=390, height=900, deviceScaleFactor=1, mobile=True
+    )
+    browser.wait(f"{height} > {1.3 * wide}")
+    browser.wait("document.documentElement.scrollWidth <= innerWidth")
+    assert browser.complaints() == []
 
 
 def test_the_keyboard_reads_a_figure_and_a_cell_tells_other_scripts(browser, page):
@@ -241,8 +274,7 @@ def test_print_shows_the_figures_for_paper(browser, page):
 def test_without_scripts_the_figures_for_paper_stand_in_the_page(browser, page):
     browser.send("Emulation.setScriptExecutionDisabled", value=True)
     try:
-        browser.send("Page.navigate", url=page.as_uri())
-        time.sleep(0.5)
+        browser.load(page)
         found = browser.send("DOM.getDocument", depth=0)["root"]["nodeId"]
         node = browser.send("DOM.querySelector", nodeId=found, selector=".static svg")["nodeId"]
         assert browser.send("DOM.getBoxModel", nodeId=node)["model"]["height"] > 50
