@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,6 +70,50 @@ def test_embeddings_are_mined_without_a_checkpoint(xeval: Run, tmp_path: Path) -
     assert [(int(s), int(t)) for _, s, t in rows(out)] == [(p.source, p.target) for p in expected]
     assert 0 < len(expected) < 30
     assert "[default: cosine, margin ratio k=4, matching max, duplicates drop]" in err
+
+
+def test_an_interrupted_run_goes_on_from_its_embeddings(
+    xeval: Run, files: tuple[Path, Path], tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xeval.encoder.loop import Loop
+    from xeval.tasks import mined_files
+
+    arguments = ("mine", *files, "--checkpoint", tiny_encoder, "-o", tmp_path / "pairs.tsv")
+    embedded_texts: list[int] = []
+    run = Loop.run
+
+    def counted(self: Loop, block: Any, reduce: Any) -> Any:
+        embedded_texts.append(len(block))
+        return run(self, block, reduce)
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Loop, "run", counted)
+    with monkeypatch.context() as patched:
+        patched.setattr(mined_files, "mine_as", stopped)
+        assert xeval(*arguments)[0] == 130
+    assert sum(embedded_texts) == 8
+    assert xeval(*arguments)[0] == 0
+    assert sum(embedded_texts) == 8  # not one sentence a second time
+    again = (tmp_path / "pairs.tsv").read_text()
+    assert {path.name for path in tmp_path.iterdir() if "pairs" in path.name} == {"pairs.tsv"}
+    with files[0].open("a", encoding="utf-8") as file:
+        file.write("Noch ein Satz.\n")
+    assert xeval(*arguments)[0] == 0
+    assert sum(embedded_texts) == 8 + 9
+    assert (tmp_path / "pairs.tsv").read_text() != again
+
+
+def test_two_processes_do_not_write_the_same_file(xeval: Run, tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    np.save(tmp_path / "x.npy", np.eye(4, dtype=np.float32))
+    work = tmp_path / ".pairs.tsv.work"
+    work.mkdir()
+    with FileLock(work / "lock"):
+        code, _, err = xeval("mine", tmp_path / "x.npy", tmp_path / "x.npy", "-o", tmp_path / "pairs.tsv")
+    assert (code, "another process is mining here" in err) == (2, True)
 
 
 def test_texts_and_embeddings_can_meet(

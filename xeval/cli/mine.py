@@ -32,7 +32,7 @@ def mine(
     """Mine translation pairs out of two files: lines of score, source and target, best first.
 
     Repeated sentences are mined once and empty lines left out. Of embeddings, source and target are row numbers
-    from 0.
+    from 0. With --out, half-done work is kept beside it, and the same command goes on from there.
 
     Example: `xeval mine news.de news.en --checkpoint base/e5-small -o pairs.tsv --threshold 1.05`
     """
@@ -44,8 +44,9 @@ def mine(
         raise UsageError(f"--out {out}: the folder {out.parent} does not exist.")
     changes = given(**vars(embeddings), max_length=max_length)
     where, precision = RunOptions(device=device, dtype=dtype).resolve()
+    work = None if out is None else out.with_name(f".{out.name}.work")
     with Steps("mine", 1.0, quiet=as_json) as steps:
-        mined = mine_files(source, target, checkpoint, changes, where, precision, token_budget, steps)
+        mined = mine_files(source, target, checkpoint, changes, where, precision, token_budget, steps, work)
         kept = [line for score, line in mined.lines() if threshold is None or score > threshold]
     if out is not None:
         write_text(out, "".join(kept))

@@ -1,7 +1,9 @@
 """Translation pairs out of two files, of sentences or of embeddings."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xeval.checkpoints import Checkpoint
+from xeval.digests import value_digest
 from xeval.display import Steps
 from xeval.errors import DataError, UsageError
 from xeval.retrieval import Pairs, distinct
@@ -51,6 +54,7 @@ def mine_files(
     dtype: str,
     token_budget: int,
     steps: Steps,
+    work: Path | None = None,
 ) -> Mined:
     """Mine two files: ``.npy`` holds embeddings, anything else text with one sentence a line.
 
@@ -58,9 +62,11 @@ def mine_files(
         checkpoint: embeds text; may be None when both files hold embeddings.
         changes: to the default recipe, as for a mining task.
         steps: of a total of 1.
+        work: folder for embeddings and a half-done search, from which the same call goes on after an interruption;
+            deleted at the end.
 
     Raises:
-        UsageError: a file does not exist, or text comes without a checkpoint.
+        UsageError: a file does not exist, text comes without a checkpoint, or another process uses ``work``.
         DataError: a file is empty or damaged, or the widths of the sides differ.
     """
     files = (source, target)
@@ -75,7 +81,12 @@ def mine_files(
         raise UsageError(
             f"{words[0]}: text needs an encoder; name one with --checkpoint, or give .npy embeddings."
         )
-    with tempfile.TemporaryDirectory() as folder:
+    asked = {
+        **changes,
+        "dtype": dtype,
+        "checkpoint": Checkpoint(checkpoint, "").digest if words and checkpoint else "",
+    }
+    with _work_folder(work, files, asked) as folder:
         settings = MINING.from_recipe(changes)
         sides: list[NDArray[Any]] = []
         if words and checkpoint is not None:
@@ -86,7 +97,7 @@ def mine_files(
                 sides.append(_read_embeddings(path))
             else:
                 steps.now(f"embedding {path.name}")
-                sides.append(embed(texts[number], Path(folder) / f"{number}.npy"))
+                sides.append(embed(texts[number], folder / f"{number}.npy"))
         if sides[0].shape[1] != sides[1].shape[1]:
             raise DataError(
                 f"{source} has {sides[0].shape[1]} numbers a row, {target} {sides[1].shape[1]}; embed both sides with "
@@ -101,8 +112,36 @@ def mine_files(
             done = share
 
         steps.now("searching")
-        pairs = mine_as(settings, sides[0], sides[1], device=device, progress=progress)
+        pairs = mine_as(
+            settings, sides[0], sides[1], checkpoint=folder / "search", device=device, progress=progress
+        )
     return Mined(pairs, texts[0] or None, texts[1] or None, describe_recipe(settings), sum(blank))
+
+
+@contextmanager
+def _work_folder(work: Path | None, files: Sequence[Path], asked: Mapping[str, int | str]) -> Iterator[Path]:
+    """A folder that belongs to these inputs: below ``work`` it stays when something fails, else it is temporary."""
+    if work is None:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+        return
+    from filelock import FileLock, Timeout
+
+    states = {str(path.resolve()): [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
+    folder = work / value_digest({"mine": 1, "files": states, **asked})
+    try:
+        work.mkdir(exist_ok=True)
+        with FileLock(work / "lock", timeout=0):
+            for other in work.iterdir():  # of other inputs or settings
+                if other.is_dir() and other != folder:
+                    shutil.rmtree(other)
+            folder.mkdir(exist_ok=True)
+            yield folder
+            shutil.rmtree(work)
+    except Timeout:
+        raise UsageError(
+            f"{work}: another process is mining here; wait for it, or choose another --out."
+        ) from None
 
 
 class _Embedder:
