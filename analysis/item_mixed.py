@@ -37,7 +37,8 @@ def item_mixed(frame: pd.DataFrame, *, source: str = "en") -> ItemMixed:
         frame: checked tidy scores (see :func:`analysis.scores.check`).
 
     Raises:
-        DataError: the design is too small or too large for it, or not of both kinds, multi-hop and other.
+        DataError: the design is too small or too large for it, not of both kinds, multi-hop and other, or no metric
+            counts right answers.
     """
     counted, notes = _counted(frame)
     rows, patterns, columns, lost = item_rows(counted, source, by=("seed",))
@@ -79,4 +80,6 @@ def _counted(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     if not others:
         return frame, []
     kept = frame[~frame["target"].isin(others)]
+    if kept.empty:
+        raise DataError("no target's metric counts right answers, so there is nothing to model as such.")
     return kept, [f"The metric counts no right answers, so left out: {', '.join(others)}."]

@@ -5,6 +5,7 @@ Both resample item clusters only: they speak of these very checkpoints, for new 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 
 from analysis.estimands import single_conditions
 from analysis.mixed_fit import TTest
+from analysis.regression import MOST_SPLITS, split_of
 from analysis.scores import BASELINE, ITEM_NUMBERS, MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA, main_rows
 from analysis.variance import Floats
 from xeval.errors import DataError
@@ -208,6 +210,9 @@ class HopRegression:
         by_hops: hops -> (items, mean gain).
         covariates: other coefficients: points per standard deviation, or against the first category of a target.
         plain: ``per_hop`` without any covariate.
+        equal_difficulty: ``per_hop`` with the item's baseline score from other baseline runs than those that the gain
+            is over, beside the covariates; None where a baseline cannot be split. The score's noise leaves part of
+            the effect of difficulty with the hops.
         notes: covariates that were left out, and why.
     """
 
@@ -217,6 +222,7 @@ class HopRegression:
     clusters: int
     covariates: Mapping[str, TTest]
     plain: TTest
+    equal_difficulty: TTest | None
     notes: tuple[str, ...]
     label: str = CONDITIONAL
 
@@ -224,6 +230,7 @@ class HopRegression:
         return asdict(self) | {
             "per_hop": self.per_hop.to_dict(),
             "plain": self.plain.to_dict(),
+            "equal_difficulty": self.equal_difficulty.to_dict() if self.equal_difficulty else None,
             "covariates": {name: test.to_dict() for name, test in self.covariates.items()},
         }
 
@@ -239,7 +246,7 @@ def hop_regression(frame: pd.DataFrame, *, source: str = "en") -> HopRegression:
     Raises:
         DataError: no multi-hop target, its items all have the same number of hops, or there are too few of them.
     """
-    gains = _item_gains(frame, source)
+    gains, baselines = _item_gains(frame, source)
     if float(np.ptp(gains["gain"])) < SMALLEST_ERROR:
         raise DataError("the gain is the same on every multi-hop item, so there is no error to estimate.")
     labels = gains["target"].astype(str).to_numpy()
@@ -253,6 +260,8 @@ def hop_regression(frame: pd.DataFrame, *, source: str = "en") -> HopRegression:
             f"{clusters} item clusters are too few for a regression with {len(full)} coefficients."
         )
     fitted, plain = _least_squares(gains, full), _least_squares(gains, columns)
+    if min(fitted["hops"].se, plain["hops"].se) < SMALLEST_ERROR:
+        raise DataError("the gain is the same on all items of equal hops, so there is no error to estimate.")
     by_hops = {hops: gains.loc[gains["hops"] == hops, "gain"] for hops in sorted(set(gains["hops"].tolist()))}
     return HopRegression(
         per_hop=fitted["hops"],
@@ -261,12 +270,16 @@ def hop_regression(frame: pd.DataFrame, *, source: str = "en") -> HopRegression:
         clusters=clusters,
         covariates={name: test for name, test in fitted.items() if name in added},
         plain=plain["hops"],
+        equal_difficulty=_at_equal_difficulty(gains, baselines, full),
         notes=(*notes, *lost),
     )
 
 
-def _item_gains(frame: pd.DataFrame, source: str) -> pd.DataFrame:
-    """One row per multi-hop item: target, item_id, cluster_id, hops, gain in points, and its covariates."""
+def _item_gains(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, dict[str, Floats]]:
+    """One row per multi-hop item: target, item_id, cluster_id, hops, gain in points, and its covariates.
+
+    Beside them, for every target, the scores of its items (in the order of the rows) under each baseline run.
+    """
     rows = _transfer_rows(frame, source)
     rows = rows[rows["group"].isin(MULTI_HOP) & (rows["hops"] > 0) & (rows["den"] > 0)]
     varies = rows.groupby("target", observed=True)["hops"].nunique()
@@ -287,7 +300,47 @@ def _item_gains(frame: pd.DataFrame, source: str) -> pd.DataFrame:
             found[name] = by_item[name].mean()
     if "category" in rows.columns:
         found["category"] = by_item["category"].first().astype(str)
-    return found.reset_index()
+    found = found.reset_index()
+    runs = (
+        rows[~rows["treated"]].groupby(["target", "item_id", "lang", "seed"], observed=True)["share"].mean()
+    )
+    by_run = runs.groupby(["target", "item_id", "seed"], observed=True).mean()
+    baselines = {
+        str(target): by_run.loc[target].unstack("seed").loc[own["item_id"]].to_numpy(dtype=float)
+        for target, own in found.groupby("target", observed=True)
+    }
+    return found, baselines
+
+
+def _at_equal_difficulty(
+    gains: pd.DataFrame, baselines: Mapping[str, Floats], columns: Mapping[str, Floats]
+) -> TTest | None:
+    """The coefficient of hops beside the baseline score of held-out runs, mean over splits of the baseline's runs.
+
+    The noise of a run that is on both sides would enter both with opposite signs. Variances are averaged too, which
+    overstates that of the mean.
+    """
+    most = max(scores.shape[1] for scores in baselines.values())
+    if min(scores.shape[1] for scores in baselines.values()) < 2 or any(
+        np.isnan(scores).any() for scores in baselines.values()
+    ):
+        return None
+    found = []
+    for number in range(min(MOST_SPLITS, comb(most, most // 2))):
+        moved, difficulty = np.zeros((2, len(gains)))
+        for target, scores in baselines.items():
+            first, second = (list(part) for part in split_of(scores.shape[1], number))
+            place = (gains["target"] == target).to_numpy()
+            difficulty[place] = scores[:, first].mean(axis=1)
+            moved[place] = scores.mean(axis=1) - scores[:, second].mean(axis=1)
+        kept, lost = _independent({**columns, "difficulty": difficulty})
+        if lost or len(kept) >= gains["cluster_id"].nunique():
+            return None
+        found.append(_least_squares(gains.assign(gain=gains["gain"] + moved), kept)["hops"])
+    se = float(np.sqrt(np.mean([one.se**2 for one in found])))
+    if se < SMALLEST_ERROR:
+        return None
+    return TTest("hops", float(np.mean([one.value for one in found])), se, found[0].df)
 
 
 def _item_covariates(gains: pd.DataFrame) -> tuple[dict[str, Floats], list[str]]:
@@ -298,7 +351,7 @@ def _item_covariates(gains: pd.DataFrame) -> tuple[dict[str, Floats], list[str]]
         if name not in gains.columns:
             continue
         values, shown = gains[name].to_numpy(dtype=float), name.replace("_", " ")
-        if (unknown := int(np.isnan(values).sum())) or np.ptp(values) == 0.0:
+        if (unknown := int(np.isnan(values).sum())) or np.ptp(values) <= 1e-9 * np.abs(values).max():
             why = f"unknown for {unknown} of {len(gains)} items" if unknown else "the same for every item"
             notes.append(f"The {shown} is {why} and is left out.")
         else:

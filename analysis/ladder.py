@@ -18,6 +18,8 @@ from xeval.errors import DataError
 
 SMALLEST_EIGENVALUE = 1e-10
 """Of a correlation matrix: below this, rounding decides what its inverse is."""
+SMALLEST_SPREAD = 1e-9
+"""Of gains, in points or log-odds: below this they agree but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -290,7 +292,7 @@ def task_mean_test(study: Study, scale: Scale) -> dict[str, TTest]:
     """Contrasts of groups from one mean gain per task, with the pooled variance between tasks of a group.
 
     Raises:
-        DataError: there are no more tasks than groups.
+        DataError: there are no more tasks than groups, or the tasks of a group agree exactly.
     """
     means: dict[str, list[float]] = {}
     for name, target in study.targets.items():
@@ -303,6 +305,8 @@ def task_mean_test(study: Study, scale: Scale) -> dict[str, TTest]:
     if df < 1:
         raise DataError("no group has two tasks, so the variance between tasks is unknown.")
     pooled = sum(float(np.sum((np.array(one) - np.mean(one)) ** 2)) for one in means.values()) / df
+    if pooled <= SMALLEST_SPREAD**2:
+        raise DataError("the tasks of every group have the same gain, so there is no error to estimate.")
     return {
         name: TTest(
             name,

@@ -149,6 +149,13 @@ def cell_model(
     if baseline and not _can_split(study, chosen):
         baseline, splits = False, 1
         notes.append("Every baseline has a single run, so it cannot be split: no baseline covariate.")
+    elif baseline and tasks == "fixed" and (few := _two_baseline_runs(study, chosen)):
+        # One run would be left to subtract, and its noise could not be told from the fixed task.
+        baseline, splits = False, 1
+        notes.append(
+            f"Two baseline runs of {', '.join(few)} are both needed to tell their noise from the task: no baseline "
+            "covariate."
+        )
     rows = gain_rows(study, scale, kept, 0 if baseline else None)
     if rows.value.size > LARGE:
         splits = min(splits, 2)
@@ -229,6 +236,26 @@ def _split_count(study: Study, targets: Sequence[str]) -> int:
 
 def _can_split(study: Study, targets: Sequence[str]) -> bool:
     return any(len(study.targets[name].seeds[BASELINE]) > 1 for name in targets)
+
+
+def _two_baseline_runs(study: Study, targets: Sequence[str]) -> list[str]:
+    return [name for name in targets if len(study.targets[name].seeds[BASELINE]) == 2]
+
+
+def _single_runs(study: Study, targets: Iterable[str]) -> str:
+    """Why the noise of a single run cannot be told from the fixed tasks; empty where it can.
+
+    The runs of one of several conditions vary with the condition, which is a random term; the only run of the baseline,
+    or of the only condition, is in every gain of the task.
+    """
+    for name in targets:
+        target = study.targets[name]
+        if len(target.seeds[BASELINE]) == 1 and BASELINE not in target.given:
+            return "a task's baseline has a single run, whose noise is in all its gains"
+        conditions = [one for one in single_conditions(study.conditions) if one in target.seeds]
+        if len(conditions) == 1 and len(target.seeds[conditions[0]]) == 1:
+            return "a task has one condition with a single run, whose noise is in all its gains"
+    return ""
 
 
 def _languages(study: Study) -> tuple[str, ...]:
@@ -428,8 +455,11 @@ def _summarise(
     for name in (*contrasts, *coefficients):
         kind = "type" if name in contrasts else kinds[name]
         carrier = {"type": "task" if tasks == "random" else "", "language": "language"}.get(kind, "")
+        used = [one for one, weight in weights.get(name, {}).items() if weight] if tasks == "fixed" else []
         if not converged:
             unusable[name] = "the fit did not converge"
+        elif why := _single_runs(study, used):
+            unusable[name] = why
         elif df[kind] <= 0:
             unusable[name] = f"no degrees of freedom: {_shortage(kind, tasks)}"
         elif carrier and (carrier in singular or carrier not in fits[0].components):

@@ -338,6 +338,8 @@ def _hops(frame: pd.DataFrame, source: str) -> RegressionTable:
     rows = [_row(fit.per_hop, "one hop more")]
     if fit.covariates:
         rows.append(_row(fit.plain, "one hop more, without covariates"))
+    if fit.equal_difficulty:
+        rows.append(_row(fit.equal_difficulty, "one hop more, at equal baseline score in other runs"))
     rows += [_row(test) for test in fit.covariates.values()]
     means = "; ".join(f"{hops}: {mean:+.2f} ({items} items)" for hops, (items, mean) in fit.by_hops.items())
     diagnostics = (f"{fit.items} items in {fit.clusters} clusters.", f"Mean gain by hops: {means}.")

@@ -21,7 +21,8 @@ from analysis.mixed import bootstrap_p, mixed_model
 from analysis.mixed_fit import random_term
 from analysis.regression import BENCHMARKS, POPULATION, cell_model, gain_rows, split_of
 from analysis.scores import check
-from analysis.study import build
+from analysis.study import Study, Target, build
+from analysis.variance import Method, make_block
 from xeval.errors import DataError
 
 KEY = "multi-hop QA − classification"
@@ -185,6 +186,73 @@ def test_one_task_per_type_says_nothing_of_other_tasks():
         task_gain_regression(lone, "points")
     with pytest.raises(DataError, match="no group has two tasks"):
         task_mean_test(lone, "points")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "reason"),
+    [
+        ({"none": 1, "mnli": 3, "squad": 3}, "a task's baseline has a single run"),
+        ({"none": 4, "mnli": 1}, "a task has one condition with a single run"),
+        ({"none": 4, "mnli": 1, "squad": 1}, None),
+        ({"none": 2, "mnli": 2}, None),
+    ],
+)
+def test_fixed_tasks_need_the_noise_of_all_runs(seeds, reason):
+    """The noise of an only run is in every gain of its task: an interval without it rejected 35 % of true nulls."""
+    found = cell_model(study_of(8, seeds=seeds), "points", tasks="fixed")
+    assert found.unusable.get(KEY, "").startswith(reason or "")
+    assert (KEY in found.unusable) == (reason is not None)
+
+
+def test_two_baseline_runs_stay_together_where_tasks_are_fixed():
+    two = study_of(9, seeds={"none": 2, "mnli": 2, "squad": 2})
+    fixed, random = (cell_model(two, "points", tasks=tasks) for tasks in ("fixed", "random"))
+    assert "baseline run" in fixed.fits[0].components
+    assert "baseline" not in fixed.coefficients
+    assert any(note.startswith("Two baseline runs of answers, bridges") for note in fixed.notes)
+    assert "baseline" in random.coefficients
+
+
+def fixed_study(rng, baseline_runs, items=300, run_sd=3.0):
+    """Two tasks of two types, three conditions of three runs with equal gains, three languages."""
+    names = {"p1": "classification", "p2": "classification", "c1": "multi-hop QA", "c2": "multi-hop QA"}
+    langs, conditions = ("de", "sw", "hi"), ("none", "a", "b", "c")
+    seeds = {name: tuple(range(3 if name != "none" else baseline_runs)) for name in conditions}
+    blocks, targets = {}, {}
+    for place, (name, group) in enumerate(names.items()):
+        level = 0.6 + rng.normal(0, 0.1, items)
+        for number, condition in enumerate(conditions):
+            run = rng.normal(0, run_sd / 100, (len(seeds[condition]), 1))
+            for lang in langs:
+                right = (rng.random((run.size, items)) < level + run).astype(float)
+                blocks[condition, name, lang] = make_block(
+                    right,
+                    np.ones_like(right),
+                    np.arange(items) + place * items,
+                    seeds[condition],
+                    4 * place + number,
+                )
+        sizes = dict.fromkeys(langs, items)
+        targets[name] = Target(
+            name, group, "accuracy", langs, sizes, sizes, dict.fromkeys(langs), seeds, (), (2, 2)
+        )
+    return Study(targets, conditions[1:], blocks, len(names) * items, "en", Method(), ())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("baseline_runs", [2, 3, 4])
+def test_error_rate_of_fixed_tasks(baseline_runs):
+    """Equal gains, 200 studies at level .05: Monte-Carlo error .015; splitting three or more runs is conservative."""
+    rng = np.random.default_rng((22, baseline_runs))
+    rejected = [
+        cell_model(fixed_study(rng, baseline_runs), "points", tasks="fixed", covariate_names=())
+        .contrasts[KEY]
+        .p_value
+        < 0.05
+        for _ in range(200)
+    ]
+    print("fixed tasks", baseline_runs, np.mean(rejected))
+    assert np.mean(rejected) <= 0.085
 
 
 def test_small_and_constant_studies():
@@ -421,6 +489,28 @@ def test_hop_regression_takes_what_is_known_of_the_items():
     assert set(found.to_dict()["covariates"]) == set(found.covariates)
 
 
+def test_hops_at_equal_difficulty_take_it_from_other_runs():
+    """Gains that only make good what the baseline lacks: by hand for both splits of two runs, and no coupling."""
+    rows = hop_frame(10)
+    rows = rows[(rows["condition"] != "none") | (rows["seed"] < 2)]
+    found = hop_regression(rows).equal_difficulty
+    kept = rows[(rows["group"] == "multi-hop QA") & (rows["lang"] != "en")].assign(
+        points=lambda f: 100 * f["num"]
+    )
+    base, treated = kept[kept["condition"] == "none"], kept[kept["condition"] != "none"]
+    runs = base.groupby(["item_id", "seed"], observed=True)["points"].mean().unstack()
+    after = treated.groupby("item_id", observed=True)["points"].mean()
+    hops = kept.groupby("item_id", observed=True)["hops"].first()
+    slopes = []
+    for held_out, used in ((0, 1), (1, 0)):
+        X = np.column_stack([np.ones(len(hops)), hops, runs[held_out]])
+        slopes.append(np.linalg.lstsq(X, (after - runs[used]).to_numpy(), rcond=None)[0][1])
+    assert found.value == pytest.approx(np.mean(slopes))
+    one_run = rows[(rows["condition"] != "none") | (rows["seed"] < 1)]
+    assert hop_regression(one_run).equal_difficulty is None
+    assert hop_regression(one_run).to_dict()["equal_difficulty"] is None
+
+
 def test_categories_that_are_hop_counts_are_no_covariate():
     rows = hop_frame(7)
     named = check(rows.assign(category=rows["hops"].astype(str) + "hop"))
@@ -439,6 +529,27 @@ def test_hop_regression_of_too_few_items():
 def test_meta_regression_of_gains_that_vary_together_only():
     with pytest.raises(DataError, match="not positive definite"):
         meta_regression(np.array([1.0, 2.0, 4.0]), np.ones((3, 3)), np.ones((3, 1)), ("mean",))
+
+
+def test_gains_that_agree_but_for_rounding_have_no_error():
+    """0.1 + 0.2 is not 0.3: residuals of rounding size made intervals of no width."""
+    gains = np.array([0.1 + 0.2, 0.3, 0.3, 0.1 + 0.2])
+    with pytest.raises(DataError, match="reproduce every value exactly"):
+        meta_regression(gains, np.eye(4), np.ones((4, 1)), ("mean",))
+    tasks = [Task(name, "classification", 60, {"mnli": 3.0}, prefix="same") for name in ("one", "other")]
+    tasks += [Task(name, "multi-hop QA", 60, {"mnli": 3.0}, prefix="same") for name in ("third", "fourth")]
+    rows = frame(tasks, np.random.default_rng(23), {"none": 2, "mnli": 2})
+    cell = ["condition", "seed", "lang", "item_id"]
+    alike = build(check(rows.assign(num=rows.groupby(cell)["num"].transform("first"))))
+    with pytest.raises(DataError, match="no error to estimate"):
+        task_mean_test(alike, "points")
+
+
+def test_hop_regression_of_gains_that_hops_determine():
+    rows = hop_frame(8)
+    right = (rows["hops"] > 2) & (rows["condition"] != "none")
+    with pytest.raises(DataError, match="same on all items of equal hops"):
+        hop_regression(rows.assign(num=right.astype(float)))
 
 
 def test_hop_regression_of_equal_gains():
