@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis import estimands as forms
@@ -16,6 +17,7 @@ from analysis.same_source import same_source
 from analysis.scores import (
     BASELINE,
     CLASSIFICATION,
+    DIAGNOSTIC,
     GROUPS,
     MULTI_HOP_CLASSIFICATION,
     MULTI_HOP_QA,
@@ -151,7 +153,7 @@ def analyse(
         )
     contrasts = _contrasts(study)
     margins = {"points": margin_points, "logit": margin_logit}
-    notes = _notes(study, contrasts)
+    notes = [*_dropped(frame, checked), *_notes(study, contrasts)]
     key = contrasts.get(forms.KEY.name)
     drawn = draw(study) if key else None
     if isinstance(drawn, str):
@@ -270,17 +272,24 @@ def _verdict(study: Study, contrasts: Mapping[str, Contrast], margins: Mapping[s
 
 
 def _above_chance(study: Study, target: str, key: Contrast) -> bool:
-    """Whether some condition's mean over the compared languages exceeds chance; true where chance is unknown."""
+    """Whether some condition's mean over the compared languages is shown to exceed chance; true where it is unknown.
+
+    The runs at hand count, not new seeds: the interval is over items, at the level divided by the number of conditions,
+    as of several systems that guess some score above chance.
+    """
     languages = [lang for lang in key.languages if lang in study.targets[target].languages]
     chances = [study.targets[target].chance[lang] for lang in languages]
     if any(chance is None for chance in chances):
         return True
-    chance = sum(value for value in chances if value is not None)
-    return any(
-        sum(study.blocks[condition, target, lang].score for lang in languages) > chance
+    chance = 100.0 * sum(value for value in chances if value is not None) / len(chances)
+    cells = [
+        [(condition, target, lang) for lang in languages]
         for condition in (BASELINE, *key.conditions)
         if all((condition, target, lang) in study.blocks for lang in languages)
-    )
+    ]
+    level = 1.0 - (1.0 - study.method.confidence) / max(1, len(cells))
+    means = (study.estimate(dict.fromkeys(own, 1.0 / len(own)), "points") for own in cells)
+    return any(mean.items_interval(level)[0] > chance for mean in means)
 
 
 def _why_no_contrast(study: Study) -> str:
@@ -317,8 +326,46 @@ def _pairs(study: Study, conditions: Sequence[str]) -> str:
     )
 
 
+def _dropped(frame: pd.DataFrame, checked: pd.DataFrame) -> list[str]:
+    """A sentence on the runs that are not complete and were left out on request."""
+    run = ["target", "condition", "seed"]
+    kept = set(checked[run].astype(str).itertuples(index=False, name=None))
+    given = frame.loc[frame["group"] != DIAGNOSTIC, run].drop_duplicates()
+    given = given.assign(seed=pd.to_numeric(given["seed"]).astype("int64"))
+    lost = sorted(set(given.astype(str).itertuples(index=False, name=None)) - kept)
+    listed = "; ".join(f"{target}, {condition} seed {seed}" for target, condition, seed in lost)
+    return (
+        [f"Runs that are not complete, or have no complete baseline, are left out: {listed}."] if lost else []
+    )
+
+
+def _copies(study: Study) -> list[str]:
+    """A sentence for every condition of a target whose runs agree on every item cluster."""
+    notes = []
+    for name, target in study.targets.items():
+        for condition, seeds in target.seeds.items():
+            blocks = [study.blocks[condition, name, lang] for lang in target.languages]
+            varies = any(
+                np.ptp(block.num / np.where(block.den > 0.0, block.den, 1.0)) > 0.0 for block in blocks
+            )
+            outputs = [b"".join(block.num[run].tobytes() for block in blocks) for run in range(len(seeds))]
+            if varies and len(set(outputs)) < len(seeds):
+                notes.append(
+                    f"{name}: several runs of {condition} score the same on every item; unless training gave the same "
+                    "model again, they are copies of one run, and intervals that count them as several are too short."
+                )
+    return notes
+
+
 def _notes(study: Study, contrasts: Mapping[str, Contrast]) -> list[str]:
     notes: list[str] = []
+    if not any(study.source in target.languages for target in study.targets.values()):
+        languages = sorted({lang for target in study.targets.values() for lang in target.languages})
+        notes.append(
+            f"No target has scores in the language of training, {study.source}, so that every language counts as one "
+            f"of transfer: {', '.join(languages)}."
+        )
+    notes += _copies(study)
     for target in study.targets.values():
         single = [
             name for name, seeds in target.seeds.items() if len(seeds) == 1 and name not in target.given

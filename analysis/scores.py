@@ -38,6 +38,8 @@ ITEM_NUMBERS = ("length", "overlap", "overlap_rank")
 NO_SEED = -1
 KEY = ("target", "metric", "condition", "seed", "lang", "item_id")
 ROUNDING = 1e-6
+LARGEST_SEED = 2**53
+"""Larger whole numbers are not exact in the files that scores come from."""
 
 Incomplete = Literal["refuse", "drop"]
 
@@ -133,12 +135,15 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_columns(frame: pd.DataFrame) -> None:
-    """Raises DataError where a needed column is missing, or there are no rows."""
+    """Raises DataError where a needed column is missing or there twice, or there are no rows."""
     missing = [name for name in (*TEXT, *NUMBERS) if name not in frame.columns]
     if missing:
         raise DataError(
             f"the scores lack the column {missing[0]!r}; needed are {', '.join((*TEXT, *NUMBERS))}."
         )
+    if frame.columns.has_duplicates:
+        again = frame.columns[frame.columns.duplicated()][0]
+        raise DataError(f"the scores have two columns {again!r}; keep one.")
     if frame.empty:
         raise DataError("the scores have no rows; evaluate at least the baseline and one condition.")
 
@@ -152,7 +157,13 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     for name in ("seed", "hops"):
         if (typed[name] % 1 != 0).any():
             raise DataError(f"{_cell(frame, typed[name] % 1 != 0)}: {name} is not a whole number.")
+        if (typed[name].abs() > LARGEST_SEED).any():
+            raise DataError(
+                f"{_cell(frame, typed[name].abs() > LARGEST_SEED)}: {name} is beyond 2^53; give smaller numbers."
+            )
         typed[name] = typed[name].astype("int64")
+    if (wrong := typed["seed"] < NO_SEED).any():
+        raise DataError(f"{_cell(frame, wrong)}: seed is below -1; give 0 or more, or -1 for no training.")
     if "chance" in frame.columns:
         blank = frame["chance"].isna() | (frame["chance"].astype(str) == "")
         typed["chance"] = pd.to_numeric(frame["chance"].where(~blank), errors="coerce")

@@ -177,3 +177,61 @@ def test_nothing_is_claimed_of_targets_that_no_condition_learns() -> None:
     assert not floor.verdict.reverses
     assert "above chance on chains, so" in floor.verdict.sentences[0]
     assert floor.contrasts["C"] == learnt.contrasts["C"]
+
+
+def test_systems_that_guess_are_not_above_chance() -> None:
+    """One of four systems that guess nearly always scores above chance by luck; classification truly gains."""
+    gains = dict.fromkeys(("a", "b", "c"), 25.0)
+    tasks = [
+        synthetic.Task("pairs", "classification", 55, gains, seed_sd=0.5),
+        synthetic.Task("chains", "multi-hop QA", 25, seed_sd=0.0),
+    ]
+    seeds = {"none": 3, "a": 3, "b": 3, "c": 3}
+    outcomes = []
+    for number in range(20):
+        rows = synthetic.frame(tasks, np.random.default_rng((14, number)), seeds, cluster_sd=0.0)
+        rows = rows.assign(chance=rows["target"].map({"pairs": 0.5, "chains": 0.25}))
+        outcomes.append(analyse(rows, models=False).verdict.outcome)
+    assert outcomes.count("at chance") >= 18
+
+
+@pytest.mark.parametrize("chance", [1 / 3, 0.333])
+def test_an_answer_that_never_changes_is_at_chance(chance) -> None:
+    frame = synthetic.study(np.random.default_rng(15)).assign(num=1 / 3, chance=chance)
+    assert analyse(frame, models=False).verdict.outcome == "at chance"
+
+
+def test_copies_of_a_run_are_named() -> None:
+    frame = synthetic.study(np.random.default_rng(16))
+    cell = ["condition", "target", "lang", "item_id"]
+    copied = frame.assign(num=frame.groupby(cell)["num"].transform("first"))
+    notes = [note for note in analyse(copied, models=False).notes if "copies of one run" in note]
+    # Three targets with three conditions; the baseline of retrieval is one checkpoint.
+    assert len(notes) == 4 * 3 - 1
+    assert notes[0].startswith("chains: several runs of mnli score the same on every item")
+    assert not any("copies" in note for note in analyse(frame, models=False).notes)
+    constant = analyse(frame.assign(num=1.0), models=False)
+    assert not any("copies" in note for note in constant.notes)
+
+
+def test_scores_without_the_language_of_training_say_so() -> None:
+    frame = synthetic.study(np.random.default_rng(17))
+    upper = analyse(frame.assign(lang=frame["lang"].str.upper()), models=False)
+    assert (
+        "the language of training, en, so that every language counts as one of transfer: DE, EN"
+        in upper.notes[0]
+    )
+    assert not any("language of training" in note for note in analyse(frame, models=False).notes)
+
+
+def test_what_is_left_out_as_incomplete_is_named() -> None:
+    frame = synthetic.study(np.random.default_rng(18))
+    lost = (frame["target"] == "chains") & (frame["condition"] == "mnli") & (frame["seed"] == 1)
+    partial = frame[~(lost & (frame["lang"] == "de"))]
+    with pytest.raises(DataError, match="language 'de' is missing"):
+        analyse(partial, models=False)
+    found = analyse(partial, incomplete="drop", models=False)
+    assert found.notes[0].endswith("are left out: chains, mnli seed 1.")
+    assert found.targets["chains"].seeds["mnli"] == (0, 2)
+    text = analyse(partial.astype(str), incomplete="drop", models=False)
+    assert text.notes[0] == found.notes[0]
