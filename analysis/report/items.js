@@ -74,7 +74,7 @@
       });
       text.append(make("dt", {}, "gold"), make("dd", {}, ...golds));
     }
-    const sides = make("div", { className: "items-sides" }, runs(data.baseline, cell[ANSWER_LANG], baseline), runs(cell[CONDITION], cell[ANSWER_LANG], answers));
+    const sides = make("div", { className: "items-sides" }, runs(`${data.baseline} (baseline)`, cell[ANSWER_LANG], baseline), runs(cell[CONDITION], cell[ANSWER_LANG], answers));
     return make("li", {}, head, ...(text.children.length ? [text] : []), sides);
   };
 
@@ -121,7 +121,7 @@
     pickers.way.value = "";
     restart();
     count.focus({ preventScroll: true });
-    count.scrollIntoView({ block: "start" });
+    pickers.condition.form.scrollIntoView({ block: "start" });
   });
   restart();
 })();
