@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from analysis.study import Cell, Study, Weights
-from analysis.variance import Block, Floats, Integers, Scale
+from analysis.variance import ROUNDING, Block, Floats, Integers, Scale, transform, without_rounding
 from xeval.errors import DataError, UsageError
 
 Counts = NDArray[np.int32]
@@ -108,7 +108,23 @@ def replicates(
                 }
                 levels = columns.levels(weights[: rows.stop - rows.start], drawn, runs.names, scale)
                 total[:, rows] += factors @ levels.T
-    return np.ascontiguousarray(total.T)
+    return _without_rounding(np.ascontiguousarray(total.T), study, estimands, scale)
+
+
+def _without_rounding(drawn: Floats, study: Study, estimands: Mapping[str, Weights], scale: Scale) -> Floats:
+    """The replicates; one that differs from the estimate, or from 0, by rounding only equals it.
+
+    Systems that agree on every item, say, otherwise have an interval of some 1e-15 on one side of 0.
+    """
+    for column, weights in enumerate(estimands.values()):
+        parts = []
+        for cell, weight in sorted(weights.items()):
+            block = study.blocks[cell]
+            parts.append(weight * transform(block.score, block.denominator, scale)[0])
+        values = drawn[:, column]
+        for exact in (without_rounding(sum(parts), parts), 0.0):
+            values[np.abs(values - exact) <= ROUNDING * sum(map(abs, parts))] = exact
+    return drawn
 
 
 @dataclass(frozen=True)

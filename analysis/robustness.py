@@ -11,7 +11,14 @@ from analysis.estimands import KEY, Contrast, mean
 from analysis.evidence import Evidence, evidence
 from analysis.multiplicity import condition_contrasts, simultaneous
 from analysis.resampling import Bootstrapped, intervals, replicates
-from analysis.sensitivity import LeftOut, SpecificationCurve, leave_one_out, specification_curve
+from analysis.sensitivity import (
+    LeftOut,
+    OnScale,
+    SpecificationCurve,
+    leave_one_out,
+    other_scales,
+    specification_curve,
+)
 from analysis.study import Both, Study
 from analysis.variance import SCALES, Floats, Scale
 from xeval.errors import DataError, UsageError
@@ -57,6 +64,7 @@ class Robustness:
             Bonferroni's bound.
         leave_one_out: C without one target, language or condition.
         control: baselines against themselves; ``slope``: gain against baseline.
+        scales: C on scales that are not the verdict's.
     """
 
     bootstrap: Mapping[Scale, Bootstrapped] | None
@@ -67,6 +75,7 @@ class Robustness:
     specifications: SpecificationCurve | None
     control: Control | None
     slope: Slope | None
+    scales: tuple[OnScale, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -82,6 +91,7 @@ class Robustness:
             "specification_curve": self.specifications.to_dict() if self.specifications else None,
             "baseline_control": asdict(self.control) if self.control else None,
             "baseline_slope": asdict(self.slope) if self.slope else None,
+            "other_scales": [one.to_dict() for one in self.scales] if self.scales else None,
         }
 
 
@@ -128,6 +138,7 @@ def robustness(
         specifications=curve if curve.specifications else None,
         control=baseline_control(study),
         slope=baseline_slope(study),
+        scales=(other_scales(study) or None) if key else None,
     )
     notes = []
     if key and found.bands is None:

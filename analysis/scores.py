@@ -198,6 +198,8 @@ def _numeric(frame: pd.DataFrame, name: str) -> "pd.Series[float]":
     wrong = ~np.isfinite(values)
     if wrong.any():
         value = frame.loc[wrong, name].iloc[0]
+        if value == "":
+            raise DataError(f"{_cell(frame, wrong)}: {name} is empty; give every row a number.")
         shown = repr(value) if isinstance(value, str) else str(value)
         raise DataError(f"{_cell(frame, wrong)}: {name} is {shown}, not a number.")
     return values

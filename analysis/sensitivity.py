@@ -106,6 +106,44 @@ def leave_one_out(study: Study) -> tuple[LeftOut, ...]:
     return tuple(found)
 
 
+# --- other scales ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OnScale:
+    """C with the choices of the verdict on one scale; ``unit`` is that of the estimate."""
+
+    scale: str
+    unit: str
+    estimate: Estimate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {"scale": self.scale, "unit": self.unit, "estimate": self.estimate.to_dict()}
+
+
+def other_scales(study: Study) -> tuple[OnScale, ...]:
+    """C as probit, as log ratio of errors, and in points of what lies between chance and 100; empty without a C.
+
+    A difference of gains on one scale is one on another only if it is no effect of where the baselines lie (Loftus
+    1978), so that a sign that changes here must be told. The last scale needs the chance level of every target.
+    """
+    weights = contrast_weights(study)
+    if weights is None:
+        return ()
+    found = [
+        OnScale("probit", "normal quantiles", study.estimate(weights, "probit")),
+        OnScale("log error", "log ratio of errors", study.estimate(weights, "log error")),
+    ]
+    chances = {cell: study.targets[cell[1]].chance.get(cell[2]) for cell, weight in weights.items() if weight}
+    known = {cell: chance for cell, chance in chances.items() if chance is not None and chance < 1.0}
+    if len(known) == len(chances):
+        stretched = {cell: weights[cell] / (1.0 - chance) for cell, chance in known.items()}
+        unit = "points of the range above chance"
+        found.append(OnScale("above chance", unit, study.estimate(stretched, "points")))
+    return tuple(found)
+
+
 # --- specification curve -----------------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ from analysis.variance import (
     Estimate,
     Floats,
     Integers,
+    Measure,
     Method,
     Scale,
     Term,
@@ -84,7 +85,7 @@ class Study:
     def strata(self) -> Integers:
         return strata_of(self.blocks.values(), self.cluster_count)
 
-    def estimate(self, weights: Weights, scale: Scale) -> Estimate:
+    def estimate(self, weights: Weights, scale: Measure) -> Estimate:
         """The weighted sum of transformed scores, with its two-way variance."""
         terms = [Term(weight, self.blocks[cell]) for cell, weight in sorted(weights.items())]
         return variance.estimate(terms, scale, self.strata, self.method)

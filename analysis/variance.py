@@ -24,15 +24,18 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
 from xeval.errors import UsageError
 
 Scale = Literal["points", "logit"]
 SCALES: tuple[Scale, ...] = ("points", "logit")
+"""The co-primary scales: a claim must hold on both."""
+Measure = Literal["points", "logit", "probit", "log error"]
+"""Every scale that an estimand can be on; the last two are for sensitivity."""
 UNCLIPPED_FLOOR = 0.3
 ROUNDING = 1e-12
-"""Influences below this share of a cluster's size are rounding errors."""
+"""Influences below this share of a cluster's size, and sums below this share of their parts, are rounding errors."""
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -86,17 +89,23 @@ def make_block(
     )
 
 
-def transform(score: float, denominator: float, scale: Scale) -> tuple[float, float]:
+def transform(score: float, denominator: float, scale: Measure) -> tuple[float, float]:
     """A 0-1 score on ``scale``, and the slope there.
 
     ``points`` is 100 times the score. ``logit`` is log((num + 1/2) / (den - num + 1/2)) of the aggregated counts:
-    the empirical log-odds, finite at 0 and at 1 (Cox & Snell 1989, section 2.1).
+    the empirical log-odds, finite at 0 and at 1 (Cox & Snell 1989, section 2.1). ``probit`` is the normal quantile of
+    the same share, ``log error`` minus the logarithm of its complement: a gain is then the log of the ratio of errors.
     """
     if scale == "points":
         return 100.0 * score, 100.0
     shrunk = (score * denominator + 0.5) / (denominator + 1.0)
-    slope = denominator / (denominator + 1.0) / (shrunk * (1.0 - shrunk))
-    return float(np.log(shrunk / (1.0 - shrunk))), slope
+    inner = denominator / (denominator + 1.0)
+    if scale == "probit":
+        quantile = float(ndtri(shrunk))
+        return quantile, inner * float(np.sqrt(2.0 * np.pi) * np.exp(quantile**2 / 2.0))
+    if scale == "log error":
+        return float(-np.log1p(-shrunk)), inner / (1.0 - shrunk)
+    return float(np.log(shrunk / (1.0 - shrunk))), inner / (shrunk * (1.0 - shrunk))
 
 
 @dataclass(frozen=True)
@@ -211,7 +220,9 @@ class Term:
     block: Block
 
 
-def estimate(terms: Iterable[Term], scale: Scale, strata: Integers, method: Method | None = None) -> Estimate:
+def estimate(
+    terms: Iterable[Term], scale: Measure, strata: Integers, method: Method | None = None
+) -> Estimate:
     """Value and two-way variance of ``sum of weight * transform(mean score of block)``.
 
     Args:
@@ -231,12 +242,12 @@ def estimate(terms: Iterable[Term], scale: Scale, strata: Integers, method: Meth
         touched[term.block.clusters] = True
     clusters = np.flatnonzero(touched)
 
-    value, items = 0.0, np.zeros(clusters.size)
+    parts_of_value, items = [], np.zeros(clusters.size)
     populations: dict[int, _Population] = {}
     for term in used:
         block, runs = term.block, len(term.block.seeds)
         level, slope = transform(block.score, block.denominator, scale)
-        value += term.weight * level
+        parts_of_value.append(term.weight * level)
         # The factors make the sums of squares unbiased block by block, as if divided by N - 1 and by S - 1.
         gradient = term.weight * slope * np.sqrt(block.clusters.size / (block.clusters.size - 1.0))
         columns = np.searchsorted(clusters, block.clusters)
@@ -263,7 +274,7 @@ def estimate(terms: Iterable[Term], scale: Scale, strata: Integers, method: Meth
     parts = [(one.between(), one.residual(), one.df) for one in populations.values()]
     variance_seeds, df = _seed_part(variance_items, items_term, float(stratum_df.sum()), parts, method)
     return Estimate(
-        value=float(value),
+        value=without_rounding(sum(parts_of_value), parts_of_value),
         variance_items=variance_items,
         variance_seeds=variance_seeds,
         df=df_items if df is None else df,
@@ -272,6 +283,11 @@ def estimate(terms: Iterable[Term], scale: Scale, strata: Integers, method: Meth
         seeds_estimable=all(len(t.block.seeds) > 1 or t.block.deterministic for t in used),
         clusters=int(clusters.size),
     )
+
+
+def without_rounding(total: float, parts: Sequence[float]) -> float:
+    """The sum of ``parts``, or 0 where it differs from it by rounding only."""
+    return 0.0 if abs(total) <= ROUNDING * sum(map(abs, parts)) else float(total)
 
 
 def _merged(terms: Iterable[Term]) -> list[Term]:
@@ -284,7 +300,7 @@ def _merged(terms: Iterable[Term]) -> list[Term]:
 
 
 def _without_variation(
-    terms: Sequence[Term], scale: Scale, strata: Integers, sizes: Integers, confidence: float
+    terms: Sequence[Term], scale: Measure, strata: Integers, sizes: Integers, confidence: float
 ) -> tuple[Floats, Floats]:
     """Per stratum: the sum of squares below which its clusters do not vary, and the variance that stands for it.
 

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from analysis import resampling
-from analysis.estimands import KEY, cell_gain, combine, match, task_gain
+from analysis.estimands import KEY, cell_gain, combine, match, mean, task_gain
 from analysis.flips import max_t, mcnemar, sign_flip
 from analysis.resampling import best_on_dev, bootstrap, multinomial, percentile_p, replicates, stream
 from analysis.scores import check
@@ -335,6 +335,24 @@ def test_equal_systems_and_constant_scores_give_no_interval_but_p_one():
         assert (ours.value, ours.low, ours.high, ours.p_value) == (0.0, 0.0, 0.0, 1.0)
         flips = sign_flip(study, {"gain": GAIN}, 200, 1, "logit")
         assert (flips.clusters, flips.exact, flips.family.p_values.tolist()) == (0, True, [1.0])
+
+
+@pytest.mark.parametrize("scale", ["points", "logit"])
+def test_rounding_is_no_difference(scale):
+    """A mean of three systems that equal the baseline is off it by rounding: p = 1, and an interval of 0."""
+    rng = np.random.default_rng(2)
+    blocks = {}
+    for lang in ("de", "sw", "zh"):
+        num = rng.integers(0, 2, (1, 37))
+        blocks |= {
+            (name, "t", lang): block(num, None, place) for place, name in enumerate(("none", "a", "b", "c"))
+        }
+    study = study_of(blocks, 37)
+    weights = mean([cell_gain(name, "t", lang) for name in "abc" for lang in ("de", "sw", "zh")])
+    ours = bootstrap(study, {"gain": weights}, 500, 1, scale)["gain"]
+    assert (ours.value, ours.low, ours.high, ours.se, ours.p_value) == (0.0, 0.0, 0.0, 0.0, 1.0)
+    flips = sign_flip(study, {"gain": weights}, 500, 1, scale)
+    assert flips.family.p_values.tolist() == [1.0]
 
 
 def test_one_trained_run_is_said_so():

@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
+from scipy.stats import norm
 
 from analysis import analyse
 from analysis.controls import _splits, baseline_control, baseline_slope, coupling_bias, split_seed_slope
 from analysis.same_source import NEARLY, OWN, same_source
 from analysis.scores import check
-from analysis.sensitivity import contrast_weights, leave_one_out, specification_curve
+from analysis.sensitivity import contrast_weights, leave_one_out, other_scales, specification_curve
 from analysis.study import build
 from train.intermediates import INTERMEDIATES
 from xeval.tasks import all_tasks, all_training_sets
@@ -137,6 +138,28 @@ def test_every_task_and_set_of_the_same_source_table_is_declared():
 )
 def test_same_source(condition, target, is_same):
     assert bool(same_source(condition, target)) is is_same
+
+
+def test_other_scales_are_functions_of_the_same_shares(frame, study):
+    """By hand from each cell's share (num + 1/2) / (den + 1); the last scale is the points over 1 - chance."""
+    found = {one.scale: one.estimate for one in other_scales(study)}
+    weights = {cell: weight for cell, weight in contrast_weights(study).items() if weight}
+    share = {cell: (study.blocks[cell].score * 120 + 0.5) / 121 for cell in weights}
+    expected = {
+        "probit": sum(weight * norm.ppf(share[cell]) for cell, weight in weights.items()),
+        "log error": sum(-weight * np.log(1 - share[cell]) for cell, weight in weights.items()),
+        "above chance": study.estimate(weights, "points").value / 0.7,
+    }
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name].value == pytest.approx(value)
+    plain = study.estimate(weights, "points")
+    assert found["above chance"].interval() == pytest.approx([end / 0.7 for end in plain.interval()])
+    assert found["probit"].df == pytest.approx(plain.df, rel=0.1)
+    shown = analyse(frame, models=False).to_dict()["other_scales"]
+    assert [one["scale"] for one in shown] == list(expected)
+    unknown = build(check(frame.drop(columns="chance")))
+    assert [one.scale for one in other_scales(unknown)] == ["probit", "log error"]
 
 
 def test_specifications_are_whole_analyses(frame, checked, study):

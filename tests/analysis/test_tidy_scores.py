@@ -72,6 +72,7 @@ BAD = {
     "seed is beyond 2^53": lambda f: f.assign(seed=f["seed"] + 1e30),
     "hops is beyond 2^53": lambda f: f.assign(hops=1e30),
     "have two columns 'num'": lambda f: pd.concat([f, f[["num"]]], axis=1),
+    "num is empty": lambda f: f.assign(num=f["num"].astype(str).mask(f.index == 7, "")),
     "num is nan, not a number": lambda f: f.assign(num=f["num"].mask(f.index == 7)),
     "num is inf, not a number": lambda f: f.assign(num=f["num"].mask(f.index == 7, np.inf)),
     "den is nan, not a number": lambda f: f.assign(den=f["den"].mask(f.index == 7)),

@@ -137,6 +137,17 @@ def test_logit_is_finite_at_both_ends_and_equals_the_counts_formula():
     assert slope == pytest.approx(numeric, rel=1e-6)
 
 
+@pytest.mark.parametrize("scale", ["points", "logit", "probit", "log error"])
+def test_slopes_are_derivatives_and_levels_rise(scale):
+    for score, denominator in ((0.0, 50), (0.4, 50), (0.97, 800.5), (1.0, 3)):
+        step = 1e-7
+        levels = [transform(score + change, denominator, scale)[0] for change in (-step, 0.0, step)]
+        assert levels[0] < levels[1] < levels[2]
+        assert transform(score, denominator, scale)[1] == pytest.approx(
+            (levels[2] - levels[0]) / (2 * step), rel=1e-5
+        )
+
+
 def coverage(runs, seed_sd, studies=500, scale: Scale = "points", **method):
     rng = np.random.default_rng(6)
     hits = np.zeros(2)
