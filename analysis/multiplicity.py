@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy.special import chdtrc, ndtr, ndtri
+from scipy.special import chdtrc, fdtrc, ndtr, ndtri
 
 from analysis.estimands import KEY, REST, SAME_FORMAT, contrast, match
 from analysis.flips import max_t
@@ -124,6 +124,41 @@ def partial_conjunction(p_values: Sequence[float] | Floats, *, independent: bool
 def count_false(p_values: Sequence[float] | Floats, alpha: float = 0.05, *, independent: bool = False) -> int:
     """K-hat: with confidence 1 - alpha at least that many of the hypotheses are false (Dror et al. 2017)."""
     return int((partial_conjunction(p_values, independent=independent) <= alpha).sum())
+
+
+@dataclass(frozen=True)
+class Friedman:
+    """Systems ranked on several data sets: mean ranks (1 is best), and the test that all systems are equal.
+
+    Attributes:
+        chi_square: Friedman's statistic without correction for ties; ``f``: Iman & Davenport's (1980), less
+            conservative, with k - 1 and (k - 1)(n - 1) degrees of freedom; ``p_value`` belongs to ``f``.
+    """
+
+    ranks: Floats
+    chi_square: float
+    f: float
+    p_value: float
+
+
+def friedman(scores: Floats) -> Friedman:
+    """Friedman's test of (n data sets, k systems) scores, higher being better (Demsar 2006, section 3.2.2).
+
+    Raises:
+        UsageError: fewer than 2 data sets or systems, or a score that is not a number.
+    """
+    from scipy.stats import rankdata
+
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim != 2 or min(values.shape) < 2 or not np.isfinite(values).all():
+        raise UsageError("a comparison of ranks needs scores of 2 or more systems on 2 or more data sets.")
+    n, k = values.shape
+    ranks: Floats = rankdata(-values, axis=1).mean(axis=0)
+    chi_square = 12.0 * n / (k * (k + 1.0)) * float((ranks**2).sum() - k * (k + 1.0) ** 2 / 4.0)
+    left = n * (k - 1.0) - chi_square
+    f = (n - 1.0) * chi_square / left if left > 1e-9 * n * k else np.inf
+    p_value = float(fdtrc(k - 1.0, (k - 1.0) * (n - 1.0), max(0.0, f))) if np.isfinite(f) else 0.0
+    return Friedman(ranks, chi_square, float(f), p_value)
 
 
 def _checked(p_values: Sequence[float] | Floats) -> Floats:

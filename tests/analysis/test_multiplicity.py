@@ -16,6 +16,7 @@ from analysis.multiplicity import (
     condition_contrasts,
     count_false,
     families,
+    friedman,
     p_on_both_scales,
     partial_conjunction,
 )
@@ -44,6 +45,49 @@ def test_counts_of_the_published_example():
     assert count_false(DROR) == 1
     assert count_false(DROR, independent=True) == 2
     assert np.flatnonzero(adjust(DROR, "holm") <= 0.05).tolist() == [5]
+
+
+DEMSAR = """
+    .763 .768 .771 .798
+    .599 .591 .590 .569
+    .954 .971 .968 .967
+    .628 .661 .654 .657
+    .882 .888 .886 .898
+    .936 .931 .916 .931
+    .661 .668 .609 .685
+    .583 .583 .563 .625
+    .775 .838 .866 .875
+    1 1 1 1
+    .940 .962 .965 .962
+    .619 .666 .614 .669
+    .972 .981 .9751 .975
+    .957 .978 .946 .970
+"""
+
+
+def test_ranks_of_the_published_example():
+    """AUC of C4.5 and three variants on 14 data sets (Demsar 2006, Table 6); printed: chi-square 9.28, F 3.69.
+
+    Two values of one data set are printed as .975, but their printed ranks are 2 and 3.
+    """
+    from scipy.stats import f
+
+    found = friedman(np.array(DEMSAR.split(), dtype=float).reshape(14, 4))
+    assert found.ranks == pytest.approx([3.143, 2.000, 2.893, 1.964], abs=5e-4)
+    assert found.chi_square == pytest.approx(9.28, abs=0.005)
+    assert found.f == pytest.approx(3.69, abs=0.005)
+    assert found.p_value == pytest.approx(f.sf(found.f, 3, 39))
+
+
+def test_ranks_of_equal_and_of_always_ordered_systems():
+    equal = friedman(np.ones((5, 3)))
+    assert (equal.chi_square, equal.f, equal.p_value) == (0.0, 0.0, 1.0)
+    ordered = friedman(np.tile([3.0, 2.0, 1.0], (5, 1)))
+    assert ordered.ranks.tolist() == [1.0, 2.0, 3.0]
+    assert (ordered.f, ordered.p_value) == (np.inf, 0.0)
+    for wrong in (np.ones(3), np.ones((1, 3)), np.array([[1.0, np.nan], [1.0, 2.0]])):
+        with pytest.raises(UsageError, match="comparison of ranks"):
+            friedman(wrong)
 
 
 @given(PS)
