@@ -340,9 +340,10 @@ def _dropped(frame: pd.DataFrame, checked: pd.DataFrame) -> list[str]:
 
 
 def _copies(study: Study) -> list[str]:
-    """A sentence for every condition of a target whose runs agree on every item cluster."""
-    notes = []
+    """A sentence that names the targets and conditions whose runs agree on every item cluster, if there are any."""
+    found: list[str] = []
     for name, target in study.targets.items():
+        same = []
         for condition, seeds in target.seeds.items():
             blocks = [study.blocks[condition, name, lang] for lang in target.languages]
             varies = any(
@@ -350,11 +351,15 @@ def _copies(study: Study) -> list[str]:
             )
             outputs = [b"".join(block.num[run].tobytes() for block in blocks) for run in range(len(seeds))]
             if varies and len(set(outputs)) < len(seeds):
-                notes.append(
-                    f"{name}: several runs of {condition} score the same on every item; unless training gave the same "
-                    "model again, they are copies of one run, and intervals that count them as several are too short."
-                )
-    return notes
+                same.append(condition)
+        if same:
+            found.append(f"{name} ({', '.join(same)})")
+    if not found:
+        return []
+    return [
+        f"Several runs score the same on every item: {'; '.join(found)}. Unless training gave the same model again, "
+        "they are copies of one run, and intervals that count them as several are too short."
+    ]
 
 
 def _notes(study: Study, contrasts: Mapping[str, Contrast]) -> list[str]:
