@@ -25,7 +25,7 @@ from analysis.scores import (
     STRUCTURED,
 )
 from analysis.study import Both
-from analysis.variance import SCALES, Scale
+from analysis.variance import SCALES, Estimate, Scale
 from analysis.verdict import equivalence_level
 
 INK, MUTED, LINE, BAND, PAPER = "#1c2431", "#5f6b7a", "#cfd6de", "#e9eef3", "#fefefe"
@@ -91,7 +91,11 @@ def number(value: float, digits: int) -> str:
 
 def interval(both: Both, scale: Scale) -> str:
     """``+1.20 [−0.30, 2.70]``; marked where it covers new items only."""
-    estimate, digits = both.on(scale), 2 if scale == "points" else 3
+    return with_interval(both.on(scale), 2 if scale == "points" else 3)
+
+
+def with_interval(estimate: Estimate, digits: int) -> str:
+    """The same of an estimate on any scale."""
     low, high = estimate.interval() if estimate.seeds_estimable else estimate.items_interval()
     ends = ", ".join(number(bound, digits).lstrip("+") for bound in (low, high))
     return f"{number(estimate.value, digits)} [{ends}]{'' if estimate.seeds_estimable else '*'}"

@@ -190,6 +190,7 @@ def _latex(analysis: Analysis) -> dict[str, str]:
         ("scores-source", tables.source_scores(analysis), whole),
         ("conditions", robustness.conditions(analysis), ""),
         ("leave-one-out", robustness.leave_one_out(analysis), ""),
+        ("scales", robustness.other_scales(analysis), ""),
         *((f"gains-{slugs[name]}", tables.cell_gains(analysis, name), whole) for name in analysis.conditions),
     ]
     return {name: latex(table, name, caption) for name, table, caption in listed if table is not None}

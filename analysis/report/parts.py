@@ -374,6 +374,7 @@ def _choices(
         "These data leave one specification of C, that of the verdict: no choice changes anything in them.",
         True,
     )
+    yield _table(robustness.other_scales(analysis))
 
 
 def _leave_one_out(

@@ -3,8 +3,8 @@
 from statistics import median
 
 from analysis.analysis import MEAN, Analysis
-from analysis.estimands import KEY
-from analysis.plots import interval, number
+from analysis.estimands import KEY, Contrast
+from analysis.plots import interval, number, with_interval
 from analysis.report.from_items import FromItems
 from analysis.report.size import size_of_contrast
 from analysis.report.tables import Table, level
@@ -142,11 +142,7 @@ def bootstrap(analysis: Analysis) -> Table | None:
             f"Percentile interval of {_replicates(analysis)} replicates that draw runs and item clusters anew, "
             "crossed, beside the closed form that the verdict stands on. With few runs the percentile interval is too "
             f"short where runs differ much, and too long where they do not. {size_of_contrast(analysis)}"
-            + (
-                ""
-                if key.mean.points.seeds_estimable
-                else " * One run of a trained condition: new items only."
-            )
+            + _items_only(key)
         ),
         columns=(
             "C in",
@@ -232,12 +228,7 @@ def leave_one_out(analysis: Analysis) -> Table | None:
         title="C without one part",
         caption=(
             "C with one target, language or intermediate task left out, each with its own two-way t interval. "
-            f"{size_of_contrast(analysis)}"
-            + (
-                ""
-                if key.mean.points.seeds_estimable
-                else " * One run of a trained condition: new items only."
-            )
+            f"{size_of_contrast(analysis)}" + _items_only(key)
         ),
         columns=("left out", "", *(f"{SCALE_NAMES[scale]} [{level(analysis)}]" for scale in SCALES)),
         rows=(
@@ -246,6 +237,24 @@ def leave_one_out(analysis: Analysis) -> Table | None:
         ),
         labels=2,
         strong=frozenset({0}),
+    )
+
+
+def other_scales(analysis: Analysis) -> Table | None:
+    """C on the scales that the verdict does not use."""
+    found, key = analysis.robustness.scales, analysis.contrasts.get(KEY.name)
+    if not found or key is None:
+        return None
+    return Table(
+        title="C on other scales",
+        caption=(
+            "A difference of gains that changes its sign with the scale may tell no more than where the baselines lie. "
+            "The verdict uses points and log-odds; these stand beside it, each with its own two-way t interval. "
+            f"{size_of_contrast(analysis)}" + _items_only(key)
+        ),
+        columns=("scale", "unit", f"C [{level(analysis)}]"),
+        rows=tuple((one.scale, one.unit, with_interval(one.estimate, 3)) for one in found),
+        labels=2,
     )
 
 
@@ -387,3 +396,8 @@ def _name(condition: str) -> str:
 
 def _key(target: str, condition: str) -> dict[str, str]:
     return {"target": target} | ({} if condition == MEAN else {"condition": condition})
+
+
+def _items_only(key: Contrast) -> str:
+    """What the mark behind an interval means, where there is one."""
+    return "" if key.mean.points.seeds_estimable else " * One run of a trained condition: new items only."

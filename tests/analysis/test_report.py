@@ -101,7 +101,16 @@ def test_files(written):
         "verdict-points", "verdict-logit", "forest", "forest-narrow", "gains-mnli", "conditions", "baseline",
         "bootstrap-points", "bootstrap-logit", "specifications", "leave-one-out", "variance",
     }  # fmt: skip
-    tables = {"contrasts", "grid", "gains", "scores", "scores-source", "leave-one-out", "gains-mnli"}
+    tables = {
+        "contrasts",
+        "grid",
+        "gains",
+        "scores",
+        "scores-source",
+        "leave-one-out",
+        "scales",
+        "gains-mnli",
+    }
     assert names == {
         "report.html", "report.md", "results.json", *(f"tables/{name}.tex" for name in tables),
         *(f"figures/{name}.{kind}" for name in figures for kind in ("svg", "pdf")),
