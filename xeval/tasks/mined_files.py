@@ -122,8 +122,8 @@ def mine_files(
 def _work_folder(work: Path | None, files: Sequence[Path], asked: Mapping[str, int | str]) -> Iterator[Path]:
     """A folder that belongs to these inputs: below ``work`` it stays when something fails, else it is temporary."""
     if work is None:
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder)
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
         return
     from filelock import FileLock, Timeout
 
