@@ -81,12 +81,8 @@ def mine_files(
         raise UsageError(
             f"{words[0]}: text needs an encoder; name one with --checkpoint, or give .npy embeddings."
         )
-    asked = {
-        **changes,
-        "dtype": dtype,
-        "checkpoint": Checkpoint(checkpoint, "").digest if words and checkpoint else "",
-    }
-    with _work_folder(work, files, asked) as folder:
+    encoder = checkpoint if words else None
+    with _work_folder(work, files, encoder, {**changes, "dtype": dtype}) as folder:
         settings = MINING.from_recipe(changes)
         sides: list[NDArray[Any]] = []
         if words and checkpoint is not None:
@@ -119,7 +115,9 @@ def mine_files(
 
 
 @contextmanager
-def _work_folder(work: Path | None, files: Sequence[Path], asked: Mapping[str, int | str]) -> Iterator[Path]:
+def _work_folder(
+    work: Path | None, files: Sequence[Path], encoder: Path | None, asked: Mapping[str, int | str]
+) -> Iterator[Path]:
     """A folder that belongs to these inputs: below ``work`` it stays when something fails, else it is temporary."""
     if work is None:
         with tempfile.TemporaryDirectory() as temporary:
@@ -127,8 +125,13 @@ def _work_folder(work: Path | None, files: Sequence[Path], asked: Mapping[str, i
         return
     from filelock import FileLock, Timeout
 
+    digest = ""
+    if encoder is not None:
+        checkpoint = Checkpoint(encoder, encoder.name)
+        checkpoint.check()
+        digest = checkpoint.digest
     states = {str(path.resolve()): [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
-    folder = work / value_digest({"mine": 1, "files": states, **asked})
+    folder = work / value_digest({"mine": 1, "files": states, "checkpoint": digest, **asked})
     try:
         work.mkdir(exist_ok=True)
         with FileLock(work / "lock", timeout=0):
