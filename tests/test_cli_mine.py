@@ -105,6 +105,32 @@ def test_an_interrupted_run_goes_on_from_its_embeddings(
     assert (tmp_path / "pairs.tsv").read_text() != again
 
 
+def test_a_disk_that_is_full_at_the_end_costs_no_search(
+    xeval: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xeval.retrieval import engine
+
+    np.save(tmp_path / "x.npy", np.eye(6, dtype=np.float32))
+    arguments = ("mine", tmp_path / "x.npy", tmp_path / "x.npy", "-o", tmp_path / "pairs.tsv")
+
+    def full(self: Path, *_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device", str(self))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        code, _, err = xeval(*arguments)
+    assert (code, "cannot be written (No space left on device)" in err) == (1, True), err
+    assert not (tmp_path / "pairs.tsv").exists()
+
+    def swept(*_: object, **__: object) -> None:
+        raise AssertionError("searched again")
+
+    monkeypatch.setattr(engine, "_product", swept)
+    assert xeval(*arguments)[0] == 0
+    assert len(rows((tmp_path / "pairs.tsv").read_text())) == 6
+    assert not (tmp_path / ".pairs.tsv.work").exists()
+
+
 def test_two_processes_do_not_write_the_same_file(xeval: Run, tmp_path: Path) -> None:
     from filelock import FileLock
 

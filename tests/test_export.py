@@ -121,7 +121,12 @@ def test_limited_results_are_exported_apart(xeval: Run, tmp_path: Path) -> None:
     fill(tmp_path / "store", limit=12)
     code, _, err = xeval("export", "csv", tmp_path / "store", "-o", tmp_path / "s.csv")
     assert code == 1
-    assert "no results yet" in err
+    assert "holds no results yet; it holds some with --limit 12." in err
+    assert "holds no results yet; it holds some with --limit 12." in xeval("show", tmp_path / "store")[2]
+    assert (
+        "with --limit 5 yet; it holds some with --limit 12."
+        in xeval("show", tmp_path / "store", "--limit", 5)[2]
+    )
     assert xeval("export", "csv", tmp_path / "store", "-o", tmp_path / "s.csv", "--limit", 12)[0] == 0
 
 

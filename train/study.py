@@ -5,7 +5,7 @@ What is to be trained follows from it: :mod:`train.grid`.
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
@@ -133,9 +133,10 @@ class EnginesTable(_Table):
 
 
 class StudyFile(_Table):
-    """The whole file."""
+    """The whole file. ``[training]`` names the sets of targets that are trained on another one than their own."""
 
     study: StudyTable
+    training: dict[str, str] = Field(default_factory=dict)
     sets: dict[str, SetTable] = Field(default_factory=dict)
     mlm: MlmTable | None = None
     recipe: RecipeTable = RecipeTable()
@@ -209,7 +210,7 @@ class Study:
     def target_sets(self) -> tuple[TrainingSet, ...]:
         """Training sets of the targets, each once; retrieval has none."""
         names = dict.fromkeys(target.training for target in self.targets if target.training is not None)
-        return tuple(training_set(name) for name in names)
+        return tuple(training_set(name, self.own_sets) for name in names)
 
     def task_languages(self, target: Task) -> tuple[str, ...]:
         """The languages of a target that the study covers."""
@@ -263,7 +264,8 @@ def _checked(path: Path, file: StudyFile) -> Study:
             raise UsageError(f"{key} names {twice!r} twice.")
     if NONE not in table.conditions:
         raise UsageError(f"conditions lacks {NONE!r}, the baseline that every gain is measured against.")
-    targets = tuple(task(name) for name in table.targets)
+    own_sets = _own_sets(path, file.sets)
+    targets = _targets(table.targets, file.training, own_sets)
     known = list(dict.fromkeys(lang for target in targets for lang in target.languages))
     for language in table.languages or ():
         if language not in known:
@@ -281,7 +283,7 @@ def _checked(path: Path, file: StudyFile) -> Study:
         base=str(base.resolve()) if base.is_dir() else table.base,
         data_root=None if table.data is None else data_root(table.data, path.parent.resolve()),
         targets=targets,
-        own_sets=_own_sets(path, file.sets),
+        own_sets=own_sets,
         mlm=mlm,
         recipe=RECIPES[changes.name],
         changes=changes,
@@ -311,6 +313,31 @@ def _checked(path: Path, file: StudyFile) -> Study:
     return study
 
 
+def _targets(
+    names: Sequence[str], trained_on: Mapping[str, str], own: Mapping[str, TrainingSet]
+) -> tuple[Task, ...]:
+    """The tasks, with the training sets that the file gives them instead of their own."""
+    targets = {name: task(name) for name in names}
+    for name, set_name in trained_on.items():
+        if name not in targets:
+            near = did_you_mean(name, targets) or "."
+            raise UsageError(f"[training]: {name!r} is no target of this study{near}")
+        target, chosen = targets[name], training_set(set_name, own)
+        if target.training is None:
+            raise UsageError(f"[training]: {name} compares embeddings and is not trained; drop it.")
+        if chosen.kind is not target.kind or set(chosen.labels) != set(target.labels):
+            raise UsageError(
+                f"[training]: {name} is {_shape(target)}, and {set_name} is {_shape(chosen)}; choose a set of the same."
+            )
+        targets[name] = replace(target, training=set_name)
+    return tuple(targets.values())
+
+
+def _shape(of: Task | TrainingSet) -> str:
+    """Kind and labels, for a message."""
+    return f"{of.kind.name} with the labels {', '.join(of.labels)}" if of.labels else of.kind.name
+
+
 def _own_sets(path: Path, tables: Mapping[str, SetTable]) -> dict[str, TrainingSet]:
     """The sets that a study file declares; files lie relative to it."""
     made = {}
@@ -334,7 +361,7 @@ def _check_changes(study: Study) -> None:
     mixtures = {condition: study.condition_sets(condition) for condition in study.conditions}
     used = {s.name for sets in (study.target_sets(), *mixtures.values()) for s in sets}
     if unused := next((name for name in study.own_sets if name not in used), None):
-        raise UsageError(f"[sets.{unused}]: no condition names it; drop it, or add it to one.")
+        raise UsageError(f"[sets.{unused}]: no condition and no [training] names it; drop it, or add it.")
     if study.mlm is not None and not any(map(study.condition_mlm, study.conditions)):
         raise UsageError(f"[mlm]: no condition uses it; name one such as 'mnli+{MLM}', or drop the table.")
     for name in study.changes.sets:

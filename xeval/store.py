@@ -194,6 +194,20 @@ class Store:
                 damaged.append(DamagedUnit(path, str(error)))
         return good, damaged
 
+    def no_results(self, limit: int | None = None) -> StoreError:
+        """The error of a store without results under ``limit``; names those it has under others."""
+        held = sorted(
+            int(number)
+            for folder in self.root.glob("limited-*")
+            if (number := folder.name.removeprefix("limited-")).isdecimal() and any(_unit_files(folder))
+        )
+        others = [f"--limit {number}" for number in held if number != limit]
+        if limit is not None and any(_unit_files(self.root / _folder(None))):
+            others.insert(0, "no --limit")
+        what = "results" if limit is None else f"results with --limit {limit}"
+        advice = f"it holds some with {' and '.join(others)}" if others else "fill it with `xeval run`"
+        return StoreError(f"{self.root}: the store holds no {what} yet; {advice}.")
+
     def current(self, limit: int | None = None) -> tuple[list[tuple[Path, UnitRecord]], list[DamagedUnit]]:
         """As :meth:`records`, but only the newest unit per (checkpoint path, task, language).
 
@@ -236,7 +250,7 @@ def read_scores(root: Path, limit: int | None = None) -> "pd.DataFrame":
     if damaged:
         raise StoreError(damaged[0].reason + (f" ({len(damaged)} damaged files)" if len(damaged) > 1 else ""))
     if not units:
-        raise StoreError(f"{root}: the store holds no {'limited ' if limit else ''}results yet.")
+        raise Store(root).no_results(limit)
     frames = [_tidy(path, record) for path, record in units]
     return pd.concat(frames, ignore_index=True)
 

@@ -78,7 +78,7 @@ def summarise(root: Path, limit: int | None = None) -> Summary:
         except StoreError as error:
             reasons.append(str(error))
     if not units and not reasons:
-        raise StoreError(f"{root}: the store holds no results yet; fill it with `xeval run`.")
+        raise Store(root).no_results(limit)
     return Summary(tuple(units), tuple(reasons))
 
 

@@ -10,8 +10,11 @@ from train.grid import nodes, study_texts
 from train.loop import train_study
 from train.plan import plan_study
 from train.study import Study, load_study
-from xeval.checkpoints import Checkpoint
+from xeval.checkpoints import Checkpoint, discover
 from xeval.errors import UsageError
+from xeval.runner import RunOptions
+from xeval.runner import plan as plan_units
+from xeval.store import Store
 
 OWN = """
 [sets.mine]
@@ -104,6 +107,64 @@ def test_what_does_not_fit_is_said(
     del study
     with pytest.raises(UsageError, match=message):
         written(tmp_path, tiny_encoder, old, new)
+
+
+def with_training(folder: Path, encoder: Path, table: str, own: str = "") -> Study:
+    """The tiny study with a table ``[training]``."""
+    path = tiny_study(folder, encoder).path
+    path.write_text(f"{path.read_text()}\n[training]\n{table}\n{own}")
+    return load_study(path)
+
+
+def test_a_target_is_trained_on_and_evaluated_after_the_set_that_the_file_names(
+    tmp_path: Path, tiny_encoder: Path
+) -> None:
+    study = with_training(tmp_path, tiny_encoder, 'xhops-question-1 = "xhops-question-1hop"')
+    trained = {node.name.split("/")[1] for node in nodes(study) if node.phase == "target"}
+    assert trained == {"xhops-claim", "xhops-question-1hop"}
+    assert train_study(study, tmp_path / "out").failures == ()
+    planned = plan_units(
+        list(discover(tmp_path / "out")), study.targets, Store(tmp_path / "store"), RunOptions(limit=4)
+    )
+    assert {(unit.task.name, unit.task.training) for unit in planned.units} == {
+        ("xhops-claim-1", "xhops-claim"),
+        ("xhops-question-1", "xhops-question-1hop"),
+    }
+
+
+def test_a_set_of_ones_own_can_train_a_target(tmp_path: Path, tiny_encoder: Path) -> None:
+    own = '[sets.mine]\nfile = "mine.jsonl"\nkind = "classification"'
+    for labels, message in (
+        (("true", "false"), ""),
+        (("yes", "no"), "false, true, and mine .* no, yes; choose"),
+    ):
+        rows = [{"lang": "en", "id": str(n), "first": f"text {n}", "label": labels[n % 2]} for n in range(60)]
+        (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        if message:
+            with pytest.raises(UsageError, match=message):
+                with_training(tmp_path, tiny_encoder, 'xhops-claim-1 = "mine"', own)
+        else:
+            study = with_training(tmp_path, tiny_encoder, 'xhops-claim-1 = "mine"', own)
+            assert {s.name for s in study.target_sets()} == {"mine", "xhops-question"}
+            assert any(node.name.startswith("none/mine/seed-0") for node in nodes(study))
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            'xhops-question-2 = "xhops-question"',
+            "'xhops-question-2' is no target of this study; did you mean",
+        ),
+        ('xhops-question-1 = "xhops-qestion"', "unknown training set 'xhops-qestion'; did you mean"),
+        ('xhops-question-1 = "xhops-claim"', "is span_qa, and xhops-claim is classification with the labels"),
+    ],
+)
+def test_a_training_set_that_does_not_fit_a_target_is_refused(
+    tmp_path: Path, tiny_encoder: Path, table: str, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        with_training(tmp_path, tiny_encoder, table)
 
 
 def test_a_condition_with_mlm_needs_text(study: Study, tmp_path: Path, tiny_encoder: Path) -> None:

@@ -45,12 +45,14 @@ def mine(
     changes = given(**vars(embeddings), max_length=max_length)
     where, precision = RunOptions(device=device, dtype=dtype).resolve()
     work = None if out is None else out.with_name(f".{out.name}.work")
-    with Steps("mine", 1.0, quiet=as_json) as steps:
-        mined = mine_files(source, target, checkpoint, changes, where, precision, token_budget, steps, work)
+    with (
+        Steps("mine", 1.0, quiet=as_json) as steps,
+        mine_files(source, target, checkpoint, changes, where, precision, token_budget, steps, work) as mined,
+    ):
         kept = [line for score, line in mined.lines() if threshold is None or score > threshold]
-    if out is not None:
-        write_text(out, "".join(kept))
-    elif not as_json:
+        if out is not None:
+            write_text(out, "".join(kept))
+    if out is None and not as_json:
         sys.stdout.write("".join(kept))
     if as_json:
         columns = [line.removesuffix("\n").split("\t") for line in kept]

@@ -42,7 +42,7 @@ def chosen_units(root: Path, limit: int | None = None, checkpoint: str = "") -> 
     if damaged:
         raise StoreError(damaged[0].reason)
     if not units:
-        raise StoreError(f"{root}: the store holds no {'limited ' if limit else ''}results yet.")
+        raise Store(root).no_results(limit)
     first: dict[str, UnitRecord] = {}
     for _, record in units:
         other = first.setdefault(record.checkpoint, record)

@@ -86,8 +86,10 @@ def search(
         device: a torch device; None takes the GPU where there is one.
         memory: bytes for blocks on the device, beside the embeddings and about 16 (k + 20) bytes a row.
         progress: called with the share that is done (0 to 1) and the seconds left.
-        checkpoint: file from which an interrupted search of the same embeddings goes on; removed at the end.
-        checkpoint_seconds: least time between two writes of it.
+        checkpoint: file from which an interrupted search of the same embeddings goes on, and from which a finished
+            one is answered without another sweep. Whoever names it deletes it once the result is safe; with
+            ``mean_difference`` a second one stands beside it, with ``.backward`` after its name.
+        checkpoint_seconds: least time between two writes of it; the last block is always written.
 
     Raises:
         UsageError: k, the shapes or the precision do not fit, or the checkpoint is of another search.
@@ -116,9 +118,6 @@ def search(
                 neighbours, again = kept.settle(way, queries, index, memory)
                 found[way] = neighbours
                 repeated += again
-    for state in states:
-        if state is not None:
-            state.path.unlink(missing_ok=True)
     return BothWays(found["forward"], found["backward"], repeated, chosen)
 
 
@@ -213,6 +212,8 @@ class _Pass:
     def run(self, progress: Progress | None, saved: "_Checkpoint | None") -> None:
         """Sweep, from where the checkpoint left off."""
         begun = saved.load(self.best) if saved is not None else 0
+        if begun == len(self.one) and progress is not None:
+            progress(1.0, 0.0)
         started = time.perf_counter()
         blocks, rows, columns = self.blocks, len(self.one), len(self.other)
         buffer = torch.empty(blocks.rows * blocks.columns, dtype=self.dtype, device=self.one.device)
@@ -232,7 +233,8 @@ class _Pass:
                     left = (time.perf_counter() - started) / swept * (rows - begun - swept)
                     progress((begun + swept) / rows, left)
             if saved is not None:
-                saved.save(self.best, min(first + blocks.strip, rows))
+                done = min(first + blocks.strip, rows)
+                saved.save(self.best, done, at_once=done == rows)
 
     def _absorb(self, block: torch.Tensor, first_row: int, first_column: int) -> None:
         rows, columns = block.shape
@@ -541,9 +543,9 @@ class _Checkpoint:
             kept.columns.copy_(torch.from_numpy(content[f"{way}.columns"]))
         return int(content["done"])
 
-    def save(self, best: dict[str, _Best], done: int) -> None:
-        """Write under a temporary name and rename, unless the last time was just now."""
-        if time.perf_counter() - self.written < self.seconds:
+    def save(self, best: dict[str, _Best], done: int, *, at_once: bool) -> None:
+        """Write under a temporary name and rename, unless the last time was just now and ``at_once`` is not set."""
+        if not at_once and time.perf_counter() - self.written < self.seconds:
             return
         content: dict[str, NDArray[Any]] = {"done": np.asarray(done)}
         for way, kept in best.items():

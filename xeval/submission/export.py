@@ -51,7 +51,7 @@ def export_xtreme(
     if damaged:
         raise StoreError(damaged[0].reason)
     if not current:
-        raise StoreError(f"{store}: the store holds no {'limited ' if limit else ''}results yet.")
+        raise Store(store).no_results(limit)
     names = sorted({record.checkpoint for _, record in current})
     if checkpoint and checkpoint not in names:
         raise UsageError(

@@ -45,6 +45,7 @@ class Mined:
             yield score, f"{score:.6f}\t{one}\t{other}\n"
 
 
+@contextmanager
 def mine_files(
     source: Path,
     target: Path,
@@ -55,15 +56,17 @@ def mine_files(
     token_budget: int,
     steps: Steps,
     work: Path | None = None,
-) -> Mined:
+) -> Iterator[Mined]:
     """Mine two files: ``.npy`` holds embeddings, anything else text with one sentence a line.
+
+    A context manager: what the body does with the pairs belongs to the work, which is kept until the body has ended.
 
     Args:
         checkpoint: embeds text; may be None when both files hold embeddings.
         changes: to the default recipe, as for a mining task.
         steps: of a total of 1.
         work: folder for embeddings and a half-done search, from which the same call goes on after an interruption;
-            deleted at the end.
+            deleted once the body has ended without an error.
 
     Raises:
         UsageError: a file does not exist, text comes without a checkpoint, or another process uses ``work``.
@@ -111,7 +114,7 @@ def mine_files(
         pairs = mine_as(
             settings, sides[0], sides[1], checkpoint=folder / "search", device=device, progress=progress
         )
-    return Mined(pairs, texts[0] or None, texts[1] or None, describe_recipe(settings), sum(blank))
+        yield Mined(pairs, texts[0] or None, texts[1] or None, describe_recipe(settings), sum(blank))
 
 
 @contextmanager
