@@ -1,5 +1,6 @@
 """``xeval mine``: two files in, scored pairs out; what is wrong with a file is one sentence."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,23 @@ def test_a_disk_that_is_full_at_the_end_costs_no_search(
     assert xeval(*arguments)[0] == 0
     assert len(rows((tmp_path / "pairs.tsv").read_text())) == 6
     assert not (tmp_path / ".pairs.tsv.work").exists()
+
+
+def test_a_dry_run_says_what_the_search_will_take(
+    xeval: Run, files: tuple[Path, Path], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "pairs.tsv"
+    arguments = ("mine", *files, "--checkpoint", tiny_encoder, "-o", out, "--dry-run")
+    code, printed, err = xeval(*arguments)
+    assert (code, printed, out.exists()) == (0, "", False)
+    assert "4 x 4: search" in err
+    assert "operations in float32, about" in err
+    estimate = json.loads(xeval(*arguments, "--json")[1])
+    width = embedded(tiny_encoder, ENGLISH).shape[1]
+    assert (estimate["source"], estimate["target"], estimate["operations"]) == (4, 4, 2 * 4 * 4 * width)
+    np.save(tmp_path / "x.npy", np.eye(3, dtype=np.float32))
+    code, _, err = xeval("mine", files[0], tmp_path / "x.npy", "--checkpoint", tiny_encoder, "--dry-run")
+    assert (code, "embed both sides with the same encoder" in err) == (1, True)
 
 
 def test_two_processes_do_not_write_the_same_file(xeval: Run, tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ def mine(
     device: Device = "",
     dtype: Dtype = "",
     token_budget: Budget = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the search will take, and stop.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Mine translation pairs out of two files: lines of score, source and target, best first.
@@ -38,12 +41,21 @@ def mine(
     """
     from xeval.display import Steps, print_json
     from xeval.runner import RunOptions
-    from xeval.tasks.mined_files import mine_files, write_text
+    from xeval.tasks.mined_files import mine_files, plan_files, write_text
+    from xeval.tasks.mining import MINING
 
     if out is not None and not out.parent.is_dir():
         raise UsageError(f"--out {out}: the folder {out.parent} does not exist.")
     changes = given(**vars(embeddings), max_length=max_length)
     where, precision = RunOptions(device=device, dtype=dtype).resolve()
+    if dry_run:
+        k = int(MINING.from_recipe(changes)["k"])
+        sources, targets, needed = plan_files(source, target, checkpoint, k, where)
+        if as_json:
+            print_json({"source": sources, "target": targets, **vars(needed)})
+        else:
+            say(f"{sources:,} x {targets:,}: {needed}")
+        return
     work = None if out is None else out.with_name(f".{out.name}.work")
     with (
         Steps("mine", 1.0, quiet=as_json) as steps,

@@ -16,6 +16,14 @@ class Cost:
     seconds: float
     precision: str
 
+    def __str__(self) -> str:
+        from xeval.display import duration
+
+        return (
+            f"search {self.operations:.1e} operations in {self.precision}, about {duration(self.seconds)}; memory "
+            f"{self.bytes / 1e9:.1f} GB beside the embeddings"
+        )
+
 
 def cost(
     source_rows: int,

@@ -16,6 +16,7 @@ from xeval.digests import value_digest
 from xeval.display import Steps
 from xeval.errors import DataError, UsageError
 from xeval.retrieval import Pairs, distinct
+from xeval.retrieval.cost import Cost, cost
 from xeval.sources.text import numbered_lines
 from xeval.tasks.embedding import describe_recipe
 from xeval.tasks.mining import MINING, mine_as
@@ -73,17 +74,8 @@ def mine_files(
         DataError: a file is empty or damaged, or the widths of the sides differ.
     """
     files = (source, target)
-    for path in files:
-        if not path.is_file():
-            raise UsageError(f"{path}: no such file.")
-    texts, blank = zip(
-        *(([], 0) if path.suffix == ".npy" else _sentences(path) for path in files), strict=True
-    )
+    texts, blank = zip(*_texts(files, checkpoint), strict=True)
     words = [path for path in files if path.suffix != ".npy"]
-    if words and checkpoint is None:
-        raise UsageError(
-            f"{words[0]}: text needs an encoder; name one with --checkpoint, or give .npy embeddings."
-        )
     encoder = checkpoint if words else None
     with _work_folder(work, files, encoder, {**changes, "dtype": dtype}) as folder:
         settings = MINING.from_recipe(changes)
@@ -97,11 +89,7 @@ def mine_files(
             else:
                 steps.now(f"embedding {path.name}")
                 sides.append(embed(texts[number], folder / f"{number}.npy"))
-        if sides[0].shape[1] != sides[1].shape[1]:
-            raise DataError(
-                f"{source} has {sides[0].shape[1]} numbers a row, {target} {sides[1].shape[1]}; embed both sides with "
-                "the same encoder."
-            )
+        _require_one_width(files, [rows.shape[1] for rows in sides])
         done, weight = 0.0, SEARCH_SHARE if words else 1.0
 
         def progress(share: float, left: float) -> None:
@@ -115,6 +103,50 @@ def mine_files(
             settings, sides[0], sides[1], checkpoint=folder / "search", device=device, progress=progress
         )
         yield Mined(pairs, texts[0] or None, texts[1] or None, describe_recipe(settings), sum(blank))
+
+
+def plan_files(
+    source: Path, target: Path, checkpoint: Path | None, k: int, device: str
+) -> tuple[int, int, Cost]:
+    """Rows of both sides, and what searching them will take; measures this machine's products for a moment.
+
+    Raises:
+        UsageError, DataError: as ``mine_files``.
+    """
+    files = (source, target)
+    rows, widths = [], []
+    for path, (texts, _) in zip(files, _texts(files, checkpoint), strict=True):
+        if path.suffix == ".npy":
+            length, width = _read_embeddings(path).shape
+        else:
+            assert checkpoint is not None
+            encoder = Checkpoint(checkpoint, checkpoint.name)
+            encoder.check()
+            length, width = len(texts), int(encoder.config["hidden_size"])
+        rows.append(length)
+        widths.append(width)
+    _require_one_width(files, widths)
+    return rows[0], rows[1], cost(rows[0], rows[1], widths[0], k, device=device)
+
+
+def _texts(files: Sequence[Path], checkpoint: Path | None) -> list[tuple[list[str], int]]:
+    """Of each file the distinct sentences and how many lines are empty; of embeddings none."""
+    for path in files:
+        if not path.is_file():
+            raise UsageError(f"{path}: no such file.")
+    if checkpoint is None and (words := next((path for path in files if path.suffix != ".npy"), None)):
+        raise UsageError(
+            f"{words}: text needs an encoder; name one with --checkpoint, or give .npy embeddings."
+        )
+    return [([], 0) if path.suffix == ".npy" else _sentences(path) for path in files]
+
+
+def _require_one_width(files: Sequence[Path], widths: Sequence[int]) -> None:
+    if widths[0] != widths[1]:
+        raise DataError(
+            f"{files[0]} has {widths[0]} numbers a row, {files[1]} {widths[1]}; embed both sides with the same "
+            "encoder."
+        )
 
 
 @contextmanager
