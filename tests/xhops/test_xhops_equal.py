@@ -25,12 +25,12 @@ def test_all_hops_and_formats_read_the_same_context(language: str) -> None:
         assert len({row.item_id for row in world}) == 3
         for row in world:
             posed = row.as_claim(), row.as_question(), row.as_choice()
-            assert {posed[0].first, posed[1].context, posed[2].context} == {row.context}
+            assert {posed[0].second, posed[1].context, posed[2].context} == {row.context}
             assert len({(item.item_id, item.cluster_id, item.hops, item.category) for item in posed}) == 1
             assert len(row.sentences) == len(read(row.context, language)) == 9
             assert len(set(row.claims)) == len(row.choices) == len(set(row.candidates)) == CANDIDATES
             assert row.choices[posed[2].label] == row.claims[0]
-            assert (posed[0].second == row.claims[0]) == (posed[0].label == "true")
+            assert (posed[0].first == row.claims[0]) == (posed[0].label == "true")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

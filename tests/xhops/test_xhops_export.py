@@ -59,8 +59,8 @@ def test_datasets_loads_the_directory(tmp_path: Path, monkeypatch: pytest.Monkey
     assert set(claims["label"]) <= {"true", "false"}
     item = generate("claim", 1, "en", "test", 1, family="work")[0]
     assert (claims[0]["context"], claims[0]["claim"], claims[0]["label"]) == (
-        item.first,
         item.second,
+        item.first,
         item.label,
     )
     assert (claims[0]["question"], claims[0]["answer_start"]) == (None, None)

@@ -106,8 +106,8 @@ def holds(facts: tuple[Fact, ...], claim: Fact) -> bool:
 
 def solve_claim(item: TextPair, language: str) -> str:
     assert item.second is not None
-    (claim,) = read(item.second, language)
-    return "true" if holds(read(item.first, language), claim) else "false"
+    (claim,) = read(item.first, language)
+    return "true" if holds(read(item.second, language), claim) else "false"
 
 
 def solve_question(item: Question, language: str) -> str:

@@ -20,8 +20,10 @@ from xeval.errors import DataError
 from xeval.xhops.worlds import FAMILIES, GENERATOR, LIST_SIZE, Family
 
 LEXICONS = 0
-VERSION = f"{GENERATOR}.{LEXICONS}"
-"""Pins every character: the first number changes when a world changes, the second when a wording changes."""
+POSING = 1
+VERSION = f"{GENERATOR}.{LEXICONS}.{POSING}"
+"""Pins every character: the first number changes when a world changes, the second when a wording changes, the third
+when a row is put to a model in another way."""
 
 _ROOT = files("xeval.xhops") / "lexicons"
 
