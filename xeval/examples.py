@@ -26,7 +26,10 @@ class TextPair:
 
 @dataclass(frozen=True, slots=True)
 class MultipleChoice:
-    """Choose among continuations of a context; ``label`` is the row of the right one in ``choices``."""
+    """Choose among continuations of a context; ``label`` is the row of the right one in ``choices``.
+
+    ``choice_first`` puts each choice before the context, where a question about it stands.
+    """
 
     item_id: str
     cluster_id: str
@@ -35,6 +38,7 @@ class MultipleChoice:
     label: int
     hops: int = 0
     category: str = ""
+    choice_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What goes into the encoder and what comes back out, for every kind: nothing dropped, nothing shifted."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -162,6 +163,11 @@ def test_choices_compete_within_their_example(encoder: TextEncoder) -> None:
     ]
     encoded = CHOICE.encode(examples, encoder, CHOICE.defaults)
     assert CHOICE.training_rows(encoded) == [[0, 1, 2], [3, 4]]
+    limit = int(CHOICE.defaults["max_length"])
+    anna, near = (encoder.pieces([text])[text].ids for text in ("Anna works.", "near"))
+    np.testing.assert_array_equal(encoded.sequences.ids[2], encoder.pair(anna, near, limit)[0])
+    turned = CHOICE.encode([replace(each, choice_first=True) for each in examples], encoder, CHOICE.defaults)
+    np.testing.assert_array_equal(turned.sequences.ids[2], encoder.pair(near, anna, limit)[0])
     reduced = {"logit": np.asarray([0.1, 0.2, 0.9, 0.5, 0.5])}
     predicted = CHOICE.predict(examples, encoded, reduced, (), task("xcopa"), "et")
     assert predicted.texts == ["2", "0"]

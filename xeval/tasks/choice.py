@@ -40,11 +40,12 @@ class Choice(Kind[MultipleChoice]):
     def encode(self, examples: Sequence[MultipleChoice], encoder: TextEncoder, settings: Settings) -> Encoded:
         limit = int(settings["max_length"])
         pieces = encoder.pieces(text for e in examples for text in (e.context, *e.choices))
-        built = [
-            encoder.pair(pieces[e.context].ids, pieces[choice].ids, limit)
-            for e in examples
-            for choice in e.choices
-        ]
+        built = []
+        for example in examples:
+            context = pieces[example.context].ids
+            for choice in (pieces[text].ids for text in example.choices):
+                pair = (choice, context) if example.choice_first else (context, choice)
+                built.append(encoder.pair(*pair, limit))
         types = [types for _, types in built] if encoder.uses_types else None
         owner = np.repeat(np.arange(len(examples)), [len(e.choices) for e in examples])
         return Encoded(Sequences([ids for ids, _ in built], types), owner)

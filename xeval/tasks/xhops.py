@@ -105,6 +105,7 @@ CHOICE_1 = Task(
     training="xhops-choice",
     chance=CHANCE["choice"],
     parallel=True,
+    version=3,
     licence="generated",
 )
 CHOICE_2 = _at(CHOICE_1, 2, "multi-hop classification")

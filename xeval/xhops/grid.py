@@ -84,10 +84,17 @@ class Row:
         return Question(self.item_id, self.cluster_id, asked, self.context, answers, self.hops, self.family)
 
     def as_choice(self) -> MultipleChoice:
-        """Context and one claim for each candidate, one of which is true."""
+        """Context and one claim for each candidate, one of which is true; each stands first, like a question."""
         right = self.order.index(0)
         return MultipleChoice(
-            self.item_id, self.cluster_id, self.context, self.choices, right, self.hops, self.family
+            self.item_id,
+            self.cluster_id,
+            self.context,
+            self.choices,
+            right,
+            self.hops,
+            self.family,
+            choice_first=True,
         )
 
 
