@@ -68,7 +68,8 @@ def load(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as scores ({' '.join(str(error).split())}).") from error
     raise UsageError(
-        f"{path}: ends in {path.suffix or 'nothing'!r}; give a store, a .csv or a .parquet file."
+        f"{path}: ends in {path.suffix or 'nothing'!r}; give a store, a .csv or a .parquet file, or results of "
+        "lm-evaluation-harness, EuroEval or mteb."
     )
 
 

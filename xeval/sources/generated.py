@@ -22,7 +22,7 @@ class GeneratedSource:
         depth: links of a chain.
     """
 
-    format: Literal["claim", "question", "choice", "correction"]
+    format: Literal["claim", "question", "choice"]
     hops: Literal[1, 2, 3]
     size: int
     seed: int = 0

@@ -15,14 +15,14 @@ from xeval.tasks.choice import CHOICE
 from xeval.tasks.classification import CLASSIFICATION
 from xeval.tasks.retrieval import RETRIEVAL
 from xeval.tasks.span_qa import SPAN_QA
-from xeval.xhops import CHANCE, LANGUAGES, Hops, Posed
+from xeval.xhops import CHANCE, LANGUAGES, Format, Hops
 
 SIZE = 1000
 TRAINING_SIZE = 4000
 LABELS = ("false", "true")
 
 
-def _both_hops(format: Posed) -> JoinedSource:
+def _both_hops(format: Format) -> JoinedSource:
     """English training items of one and two hops in turn; three hops are never trained on."""
     one_and_two: tuple[Literal[1, 2], ...] = (1, 2)
     return JoinedSource(
@@ -67,7 +67,6 @@ QUESTION_TRAINING = TrainingSet(
     source=_both_hops("question"),
     licence="generated",
 )
-CORRECTION_TRAINING = replace(QUESTION_TRAINING, name="xhops-correction", source=_both_hops("correction"))
 LOOKUP_TRAINING = replace(
     QUESTION_TRAINING,
     name="xhops-lookup",
@@ -119,7 +118,6 @@ def _one_hop(declared: TrainingSet) -> TrainingSet:
 
 
 QUESTION_1HOP_TRAINING = _one_hop(QUESTION_TRAINING)
-CORRECTION_1HOP_TRAINING = _one_hop(CORRECTION_TRAINING)
 CLAIM_1HOP_TRAINING = _one_hop(CLAIM_TRAINING)
 CHOICE_1HOP_TRAINING = _one_hop(CHOICE_TRAINING)
 
@@ -129,11 +127,11 @@ SMALL_CHAINS = 2
 SMALL_DEPTH = 2
 
 
-def _small(format: Posed, hops: Literal[1, 2], size: int, family: str = "work") -> GeneratedSource:
+def _small(format: Format, hops: Literal[1, 2], size: int, family: str = "work") -> GeneratedSource:
     return GeneratedSource(format, hops, size, family=family, chains=SMALL_CHAINS, depth=SMALL_DEPTH)
 
 
-def _both_small(format: Posed) -> JoinedSource:
+def _both_small(format: Format) -> JoinedSource:
     return JoinedSource((_small(format, 1, TRAINING_SIZE), _small(format, 2, TRAINING_SIZE)))
 
 
@@ -153,16 +151,12 @@ def _small_task(declared: Task, hops: Literal[1, 2]) -> Task:
 SMALL_QUESTION_TRAINING = replace(
     QUESTION_TRAINING, name="xhops-small-question", source=_both_small("question")
 )
-SMALL_CORRECTION_TRAINING = replace(
-    CORRECTION_TRAINING, name="xhops-small-correction", source=_both_small("correction")
-)
 SMALL_LOOKUP_TRAINING = replace(
     LOOKUP_TRAINING, name="xhops-small-lookup", source=_small("question", 1, TRAINING_SIZE, family="dogs")
 )
 SMALL_CLAIM_TRAINING = replace(CLAIM_TRAINING, name="xhops-small-claim", source=_both_small("claim"))
 SMALL_CHOICE_TRAINING = replace(CHOICE_TRAINING, name="xhops-small-choice", source=_both_small("choice"))
 SMALL_QUESTION_1HOP_TRAINING = _one_hop(SMALL_QUESTION_TRAINING)
-SMALL_CORRECTION_1HOP_TRAINING = _one_hop(SMALL_CORRECTION_TRAINING)
 SMALL_CLAIM_1HOP_TRAINING = _one_hop(SMALL_CLAIM_TRAINING)
 SMALL_CHOICE_1HOP_TRAINING = _one_hop(SMALL_CHOICE_TRAINING)
 SMALL_QUESTION_1 = _small_task(QUESTION_1, 1)

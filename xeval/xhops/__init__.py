@@ -20,7 +20,7 @@ from typing import Literal, overload
 from xeval.examples import MultipleChoice, Question, TextPair
 from xeval.xhops.bitext import PAIRS, sentence_pairs
 from xeval.xhops.export import FILE_FORMATS, FileFormat, write
-from xeval.xhops.grid import FORMATS, HOPS, POSED, Format, Hops, Posed, Row, check, rows
+from xeval.xhops.grid import FORMATS, HOPS, Format, Hops, Row, check, rows
 from xeval.xhops.lexicons import LANGUAGES, VERSION
 from xeval.xhops.worlds import CHAINS, DEPTH, FAMILIES, SPLITS, Split
 
@@ -33,13 +33,11 @@ __all__ = [
     "HOPS",
     "LANGUAGES",
     "PAIRS",
-    "POSED",
     "SPLITS",
     "VERSION",
     "FileFormat",
     "Format",
     "Hops",
-    "Posed",
     "Row",
     "Split",
     "generate",
@@ -71,7 +69,7 @@ def generate(
 
 @overload
 def generate(
-    format: Literal["question", "correction"],
+    format: Literal["question"],
     hops: Hops,
     language: str,
     split: Split,
@@ -98,7 +96,7 @@ def generate(
 
 
 def generate(
-    format: Posed,
+    format: Format,
     hops: Hops,
     language: str,
     split: Split,
@@ -113,8 +111,7 @@ def generate(
     Args:
         format: "claim" gives context and claim, labelled "true" or "false" (half each, exactly, in every twelve
             rows of a family); "question" gives a question whose answer is one span of the context; "choice" gives
-            one claim for each candidate, one of them true; "correction" gives the claim, true or false, as a question
-            whose answer makes it true, and is no format of the grid: it prepares an encoder for claims.
+            one claim for each candidate, one of them true.
         hops: 1, 2 or 3 facts to combine. One hop asks for each link of a chain in turn, two hops for each two
             neighbouring links; a comparison counts the links between the answer and what is compared.
         language: one of ``LANGUAGES``. Rows are parallel: same ids, same entities, same answers.
@@ -133,12 +130,10 @@ def generate(
     Raises:
         UsageError: an argument is outside what is listed above.
     """
-    check("format", format, POSED)
+    check("format", format, FORMATS)
     drawn = rows(hops, language, split, size, seed, family, chains, depth)
     if format == "claim":
         return [row.as_claim() for row in drawn]
     if format == "question":
         return [row.as_question() for row in drawn]
-    if format == "correction":
-        return [row.as_correction() for row in drawn]
     return [row.as_choice() for row in drawn]

@@ -10,12 +10,9 @@ from xeval.xhops.lexicons import LANGUAGES, Lexicon, lexicon
 from xeval.xhops.worlds import CHAINS, DEPTH, FAMILIES, MOST_CHAINS, SPLITS, Split, World, draw_world
 
 Format = Literal["claim", "question", "choice"]
-Posed = Literal["claim", "question", "choice", "correction"]
 Hops = Literal[1, 2, 3]
 
 FORMATS: tuple[Format, ...] = ("claim", "question", "choice")
-POSED: tuple[Posed, ...] = (*FORMATS, "correction")
-"""The grid's formats, and one that only training uses: a claim as the question what would make it true."""
 HOPS: tuple[Hops, ...] = (1, 2, 3)
 
 
@@ -73,15 +70,10 @@ class Row:
 
     def as_question(self) -> Question:
         """Context and question; the answer is one span of the context."""
-        return self._to_extract(self.question)
-
-    def as_correction(self) -> Question:
-        """Context and the claim, true or false; the answer is the entity that makes it true."""
-        return self._to_extract(self.claim)
-
-    def _to_extract(self, asked: str) -> Question:
         answers = (Answer(self.candidates[0], self.start),)
-        return Question(self.item_id, self.cluster_id, asked, self.context, answers, self.hops, self.family)
+        return Question(
+            self.item_id, self.cluster_id, self.question, self.context, answers, self.hops, self.family
+        )
 
     def as_choice(self) -> MultipleChoice:
         """Context and one claim for each candidate, one of which is true; each stands first, like a question."""
