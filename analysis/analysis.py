@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import estimands as forms
-from analysis.estimands import Contrast, ContrastForm, contrast, match, single_conditions
+from analysis.estimands import Contrast, ContrastForm, contrast, has_several, match, single_conditions
 from analysis.multiplicity import Families, families
 from analysis.regressions import RegressionTable, regressions
 from analysis.robustness import Robustness, draw, robustness
@@ -385,9 +385,9 @@ def _notes(study: Study, contrasts: Mapping[str, Contrast]) -> list[str]:
         if lacking := [name for name in study.conditions if name not in target.seeds]:
             notes.append(f"{target.name}: lacks the conditions {', '.join(lacking)}.")
     if study.conditions == single_conditions(study.conditions) and all(
-        "+" in name for name in study.conditions
+        has_several(name) for name in study.conditions
     ):
-        notes.append("Every condition mixes several intermediate tasks; the means are over these mixtures.")
+        notes.append("Every condition has several intermediate tasks; the means are over these conditions.")
     notes += [
         f"{condition}: several seeds start from one intermediate checkpoint; their intervals are conditional "
         "on it."

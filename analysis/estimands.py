@@ -109,8 +109,13 @@ def group_gain(study: Study, conditions: Sequence[str], group: str) -> dict[Cell
 
 
 def single_conditions(conditions: Sequence[str]) -> tuple[str, ...]:
-    """The conditions that means are taken over: single intermediate tasks, or all where there are only mixtures."""
-    return tuple(name for name in conditions if "+" not in name) or tuple(conditions)
+    """The conditions that means are taken over: single intermediate tasks, or all where none is."""
+    return tuple(name for name in conditions if not has_several(name)) or tuple(conditions)
+
+
+def has_several(condition: str) -> bool:
+    """Whether a condition has several intermediate tasks, mixed (``a+b``) or one after another (``a>b``)."""
+    return "+" in condition or ">" in condition
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,31 @@ at data only and is the same for all groups of targets.
 family of worlds with other relations, so that neither facts nor questions of the targets are in them.
 """
 
+import re
 from collections.abc import Mapping
+from itertools import product
+
+FORMATS = ("claim", "question", "choice")
+
+
+def _nearly_xhops() -> dict[str, dict[str, str]]:
+    """Of each set of the grid those of the same worlds and format: larger or smaller, or with one hop only."""
+    sizes = {"": "larger", "small-": "smaller"}
+    nearly: dict[str, dict[str, str]] = {}
+    for form, size in product(FORMATS, sizes):
+        own = f"xhops-{size}{form}"
+        others = product(sizes, ("", "-1hop"))
+        nearly[own] = {
+            f"xhops-{other}{form}{hops}": ", ".join(
+                ["the same worlds"]
+                + ([sizes[other]] if other != size else [])
+                + (["one hop only"] if hops else [])
+            )
+            for other, hops in others
+            if (other, hops) != (size, "")
+        }
+    return nearly
+
 
 OWN: Mapping[str, str] = {
     "xnli": "mnli",
@@ -21,16 +45,8 @@ OWN: Mapping[str, str] = {
     "mlqa": "squad",
     "tydiqa": "tydiqa-en",
     "xcopa": "copa",
-    **{
-        f"xhops-{form}-{hops}": f"xhops-{form}"
-        for form in ("claim", "question", "choice")
-        for hops in (1, 2, 3)
-    },
-    **{
-        f"xhops-small-{form}-{hops}": f"xhops-small-{form}"
-        for form in ("claim", "question", "choice")
-        for hops in (1, 2)
-    },
+    **{f"xhops-{form}-{hops}": f"xhops-{form}" for form in FORMATS for hops in (1, 2, 3)},
+    **{f"xhops-small-{form}-{hops}": f"xhops-small-{form}" for form in FORMATS for hops in (1, 2)},
     **{f"babi-{number}": "babi-en" for number in (1, 2, 3)},
     "babi-4": "babi-4-en",
     **{
@@ -58,21 +74,7 @@ NEARLY: Mapping[str, Mapping[str, str]] = {
     },
     "udpos-en": {"udpos-words-en": "the same sentences with other word boundaries"},
     "udpos-words-en": {"udpos-en": "the same sentences with other word boundaries"},
-    "xhops-question": {
-        "xhops-question-1hop": "its one-hop half",
-        "xhops-small-question": "the same worlds, smaller",
-        "xhops-small-question-1hop": "the one-hop half of the same worlds, smaller",
-    },
-    "xhops-small-question": {
-        "xhops-small-question-1hop": "its one-hop half",
-        "xhops-question-1hop": "the one-hop half of the same worlds, larger",
-        "xhops-question": "the same worlds, larger",
-    },
-    **{
-        f"xhops-{size}{form}": {f"xhops-{other}{form}": f"the same worlds, {how}"}
-        for form in ("claim", "choice")
-        for size, other, how in (("", "small-", "smaller"), ("small-", "", "larger"))
-    },
+    **_nearly_xhops(),
     "babi-en": {"babi-4-en": "the same simulated world"},
     "babi-4-en": {"babi-en": "the same simulated world"},
     **{
@@ -87,13 +89,13 @@ NEARLY: Mapping[str, Mapping[str, str]] = {
 def same_source(condition: str, target: str) -> str:
     """Why the condition holds (nearly) the target's own English training data; empty where it does not.
 
-    A condition that mixes several sets, joined by ``+``, holds the data of each. Of targets and sets that are not
-    listed nothing is known, and the pair stays.
+    A condition of several sets, mixed (``a+b``) or one after another (``a>b``), holds the data of each. Of targets and
+    sets that are not listed nothing is known, and the pair stays.
     """
     own = OWN.get(target)
     if own is None:
         return ""
-    for name in (condition, *condition.split("+")):
+    for name in (condition, *re.split(r"[+>]", condition)):
         if name == own:
             return "the target's own English training set"
         if name in NEARLY.get(own, {}):

@@ -218,6 +218,21 @@ def test_the_live_view_says_how_far_how_fast_and_what_failed(monkeypatch: pytest
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_what_was_done_before_does_not_count_for_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("xeval.display.time.monotonic", lambda: clock[0])
+    with display.Steps("mine", 10) as steps:
+        steps.skip(6)
+        clock[0] += 1
+        steps.say("begun")
+        clock[0] += 59
+        steps.advance(2)
+        steps.say("half of the rest")
+    assert capsys.readouterr().err.splitlines()[1:3] == ["begun", "half of the rest  [80%, 1 min 00 s left]"]
+
+
 def test_without_a_terminal_there_is_a_line_per_piece(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,7 @@
 """The grid of phases that a study implies: a tree, base -> intermediate (condition, seed) -> target (set, seed).
 
+A condition of several stages, ``a>b``, has an intermediate node for each; conditions that begin alike share them.
+
 Each node is a directory named after the digest of its inputs, so that a change retrains what it touches and
 nothing else. Several processes may work on one study at a time; a lock per node keeps them apart.
 """
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from train.intermediates import NONE, data_digest, has_dev, load_examples
+from train.intermediates import NONE, THEN, data_digest, has_dev, load_examples, stages
 from train.lines import MlmData
 from train.recipes import PHASE_VERSION, Hyperparameters, Phase
 from train.study import Study
@@ -56,23 +58,25 @@ def nodes(study: Study) -> list[Node]:
         DataError: training data are not below the study's data folder.
     """
     base = _base_node(study)
-    grid = [base]
+    grid = {base.name: base}
     data = {s.name: data_digest(s, study.data_root) for s in _all_sets(study)}
     for condition in study.conditions:
         sets = study.condition_sets(condition)
         for seed in study.seeds.intermediate if sets else study.seeds.baseline:
             parent = base
-            if sets:
-                parent = _child(study, base, "intermediate", condition, sets, seed, data)
-                grid.append(parent)
-            grid += [
-                _child(study, parent, "target", condition, (s,), seed, data) for s in study.target_sets()
-            ]
-    return grid
+            for stage in stages(condition) if sets else ():
+                parent = _child(study, parent, "intermediate", stage, study.condition_sets(stage), seed, data)
+                grid.setdefault(parent.name, parent)
+            for target_set in study.target_sets():
+                child = _child(study, parent, "target", condition, (target_set,), seed, data)
+                grid[child.name] = child
+    return list(grid.values())
 
 
 def _all_sets(study: Study) -> list[TrainingSet]:
-    intermediate = [s for condition in study.conditions for s in study.condition_sets(condition)]
+    intermediate = [
+        s for each in study.conditions for stage in stages(each) for s in study.condition_sets(stage)
+    ]
     return list({s.name: s for s in (*study.target_sets(), *intermediate)}.values())
 
 
@@ -127,7 +131,8 @@ def _child(
         inputs["mlm"] = mlm.digest(study.data_root)
     digest = value_digest(inputs)
     stage = "intermediate" if phase == "intermediate" else sets[0].name
-    name = f"{condition}/{stage}/seed-{seed}-{digest[:8]}"
+    folder = condition.replace(THEN, "-then-")
+    name = f"{folder}/{stage}/seed-{seed}-{digest[:8]}"
     return Node(name, phase, digest, parent, condition, sets, seed, hyper, mlm)
 
 

@@ -41,6 +41,9 @@ from xeval.tasks.tagging import TAGGING
 NONE = "none"
 """The condition without an intermediate phase: the baseline."""
 
+THEN = ">"
+"""Between the stages of a condition: each trains the encoder that the one before has left."""
+
 OWN_KINDS = ("classification", "choice", "tagging", "span_qa")
 """What the rows of a training file of one's own may be."""
 
@@ -303,15 +306,21 @@ def training_set(name: str, own: Mapping[str, TrainingSet] | None = None) -> Tra
     return known[name]
 
 
+def stages(condition: str) -> tuple[str, ...]:
+    """The conditions that lead to one, itself last: ``a``, ``a>b`` and ``a>b>c`` of ``a>b>c``."""
+    names = condition.split(THEN)
+    return tuple(THEN.join(names[: count + 1]) for count in range(len(names)))
+
+
 def condition_sets(condition: str, own: Mapping[str, TrainingSet] | None = None) -> tuple[TrainingSet, ...]:
-    """The sets that a condition mixes: names joined by ``+``; ``none`` has no set.
+    """The sets that a condition's last stage mixes: names joined by ``+``; ``none`` has no set.
 
     Raises:
         UsageError: a name is unknown or stands twice.
     """
     if condition == NONE:
         return ()
-    names = condition.split("+")
+    names = condition.split(THEN)[-1].split("+")
     if len(set(names)) < len(names):
         raise UsageError(f"condition {condition!r} names a set twice.")
     return tuple(training_set(name, own) for name in names)

@@ -14,9 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 
 from train.intermediates import (
     NONE,
+    THEN,
     condition_sets,
     known_sets,
     own_training_set,
+    stages,
     training_set,
     translated_training_set,
 )
@@ -177,12 +179,14 @@ class Study:
     engines: EnginesTable
 
     def condition_sets(self, condition: str) -> tuple[TrainingSet, ...]:
-        """The sets that a condition trains on; masked language modelling is none of them.
+        """The sets that a condition's last stage trains on; masked language modelling is none of them.
 
         Raises:
             UsageError: the condition cannot be trained.
         """
-        names = condition.split("+")
+        if condition != NONE and NONE in condition.replace(THEN, "+").split("+"):
+            raise UsageError(f"condition {condition!r} names {NONE!r} beside others; drop it.")
+        names = condition.split(THEN)[-1].split("+")
         if MLM not in names:
             return condition_sets(condition, self.own_sets)
         names.remove(MLM)
@@ -195,8 +199,8 @@ class Study:
         return condition_sets("+".join(names), self.own_sets)
 
     def condition_mlm(self, condition: str) -> MlmData | None:
-        """The text that a condition interleaves; None without masked language modelling."""
-        return self.mlm if MLM in condition.split("+") else None
+        """The text that a condition's last stage interleaves; None without masked language modelling."""
+        return self.mlm if MLM in condition.split(THEN)[-1].split("+") else None
 
     def hyper(self, phase: Phase, sets: Sequence[TrainingSet], mlm: bool = False) -> Hyperparameters:
         """The recipe for one phase with the file's changes; ``mlm_share`` holds for phases with ``mlm`` alone."""
@@ -342,8 +346,10 @@ def _own_sets(path: Path, tables: Mapping[str, SetTable]) -> dict[str, TrainingS
     """The sets that a study file declares; files lie relative to it."""
     made = {}
     for name, own in tables.items():
-        if name in known_sets() or name in (NONE, MLM) or "+" in name:
-            raise UsageError(f"[sets.{name}]: the name is taken or holds a '+'; choose another one.")
+        if name in known_sets() or name in (NONE, MLM) or "+" in name or THEN in name:
+            raise UsageError(
+                f"[sets.{name}]: the name is taken or holds a '+' or '{THEN}'; choose another one."
+            )
         if (own.file is None) == (own.translation_of is None):
             raise UsageError(f"[sets.{name}]: give either file or translation_of.")
         if own.translation_of is not None:
@@ -358,11 +364,11 @@ def _own_sets(path: Path, tables: Mapping[str, SetTable]) -> dict[str, TrainingS
 
 def _check_changes(study: Study) -> None:
     """Refuse unknown keys of the recipe's changes, sets that no phase trains on, and values out of range."""
-    mixtures = {condition: study.condition_sets(condition) for condition in study.conditions}
+    mixtures = {stage: study.condition_sets(stage) for each in study.conditions for stage in stages(each)}
     used = {s.name for sets in (study.target_sets(), *mixtures.values()) for s in sets}
     if unused := next((name for name in study.own_sets if name not in used), None):
         raise UsageError(f"[sets.{unused}]: no condition and no [training] names it; drop it, or add it.")
-    if study.mlm is not None and not any(map(study.condition_mlm, study.conditions)):
+    if study.mlm is not None and not any(map(study.condition_mlm, mixtures)):
         raise UsageError(f"[mlm]: no condition uses it; name one such as 'mnli+{MLM}', or drop the table.")
     for name in study.changes.sets:
         if name not in used:

@@ -237,7 +237,7 @@ class Steps:
         self._pieces, self._noun = pieces, noun
         self._console = console(stderr=True)
         self._begun = time.monotonic()
-        self._done = 0.0
+        self._done = self._before = 0.0
         self._now = self._last_failure = ""
         self._ended = self._failures = 0
         self._live: Live | None = None
@@ -270,6 +270,11 @@ class Steps:
         """Some of the total is done."""
         self._done += amount
 
+    def skip(self, amount: float) -> None:
+        """Some of the total had been done before: it tells nothing about the time left."""
+        self._done += amount
+        self._before += amount
+
     def finished(self, text: str) -> None:
         """A piece is done: counted, and a lasting line."""
         self._ended += 1
@@ -290,7 +295,7 @@ class Steps:
             self._print(text, style)
             return
         parts = [f"{self._ended} of {self._pieces}"] if self._pieces else []
-        if SHARE_TO_JUDGE_BY <= self._share < 1:
+        if self._can_judge:
             parts += [f"{self._share:.0%}", f"{duration(self._seconds_left)} left"]
         self._print(text + (f"  [{', '.join(parts)}]" if parts else ""), style)
 
@@ -299,8 +304,14 @@ class Steps:
         return min(1.0, self._done / self._total) if self._total else 0.0
 
     @property
+    def _can_judge(self) -> bool:
+        done, total = self._done - self._before, self._total - self._before
+        return self._share < 1 and done > 0 and done >= SHARE_TO_JUDGE_BY * total
+
+    @property
     def _seconds_left(self) -> float:
-        return (time.monotonic() - self._begun) * (1 - self._share) / self._share
+        gone = time.monotonic() - self._begun
+        return gone * (self._total - self._done) / (self._done - self._before)
 
     def _print(self, text: str, style: str = "") -> None:
         _print(self._console, text, style)
@@ -323,7 +334,7 @@ class Steps:
                 f"{per_minute:.1f} a minute" if per_minute >= 1 else f"{60 * per_minute:.1f} an hour"
             )
         head.add_row(*cells)
-        left = f"about {duration(self._seconds_left)} left" if SHARE_TO_JUDGE_BY <= self._share < 1 else ""
+        left = f"about {duration(self._seconds_left)} left" if self._can_judge else ""
         lines = [Text(f"  {duration(gone)} gone" + (f", {left}" if left else ""))]
         if self._now:
             lines.append(Text(f"  now: {self._now}", style="dim"))

@@ -133,6 +133,8 @@ def test_every_task_and_set_of_the_same_source_table_is_declared():
         ("xhops-question-1hop", "xhops-question-3", True),
         ("xhops-question", "xhops-question-2", True),
         ("xhops-question", "xhops-claim-2", False),
+        ("xhops-lookup>xhops-question-1hop", "xhops-question-2", True),
+        ("xhops-small-choice-1hop", "xhops-choice-3", True),
         ("mnli", "a-task-of-ones-own", False),
     ],
 )

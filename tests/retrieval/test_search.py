@@ -206,9 +206,16 @@ def test_an_interrupted_search_goes_on(tmp_path: Path, precision: Any) -> None:
         search(data.source, data.target, 4, progress=die, **options)
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
     resumed: list[float] = []
+    lefts: list[float] = []
+
+    def told(share: float, left: float) -> None:
+        resumed.append(share)
+        lefts.append(left)
+
     options["precision"] = "auto"
-    found = search(data.source, data.target, 4, progress=lambda share, _: resumed.append(share), **options)
+    found = search(data.source, data.target, 4, progress=told, **options)
     assert found.precision == precision
+    assert [bool(np.isnan(left)) for left in lefts] == [True] + [False] * (len(lefts) - 1)
     assert resumed[0] > shares[len(shares) // 2]
     assert resumed == sorted(resumed)
     assert resumed[-1] == pytest.approx(1)

@@ -109,6 +109,47 @@ def test_what_does_not_fit_is_said(
         written(tmp_path, tiny_encoder, old, new)
 
 
+def staged(folder: Path, encoder: Path, conditions: str) -> Study:
+    """The tiny study with other conditions."""
+    path = tiny_study(folder, encoder).path
+    text = path.read_text().replace('conditions = ["none", "xhops-lookup"]', f"conditions = {conditions}")
+    path.write_text(text)
+    return load_study(path)
+
+
+def test_stages_train_one_after_another_and_share_their_beginning(tmp_path: Path, tiny_encoder: Path) -> None:
+    last = "xhops-lookup>xhops-choice-1hop+xhops-question"
+    study = staged(tmp_path, tiny_encoder, f'["none", "xhops-lookup", "{last}"]')
+    grid = {node.name.rsplit("-", 1)[0]: node for node in nodes(study)}
+    first = grid["xhops-lookup/intermediate/seed-7"]
+    folder = last.replace(">", "-then-")
+    second, target = grid[f"{folder}/intermediate/seed-7"], grid[f"{folder}/xhops-claim/seed-7"]
+    assert (second.parent, target.parent) == (first, second)
+    assert [s.name for s in second.sets] == ["xhops-choice-1hop", "xhops-question"]
+    assert len([node for node in grid.values() if node.phase == "intermediate"]) == 2
+    assert train_study(study, tmp_path / "out").failures == ()
+    cards = [Checkpoint(tmp_path / "out" / node.name, node.name).lineage for node in (first, second, target)]
+    assert [card.condition for card in cards if card] == ["xhops-lookup", last, last]
+    alone = staged(tmp_path, tiny_encoder, f'["none", "{last}"]')
+    assert {first.name, second.name, target.name} < {node.name for node in nodes(alone)}
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("xhops-lookup>", "unknown training set ''"),
+        ("none>xhops-lookup", "names 'none' beside others"),
+        ("xhops-lookup>xhops-choise", "unknown training set 'xhops-choise'; did you mean 'xhops-choice'"),
+        ("xhops-lookup>xhops-choice+xhops-choice", "names a set twice"),
+    ],
+)
+def test_stages_that_cannot_be_are_refused(
+    tmp_path: Path, tiny_encoder: Path, condition: str, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        staged(tmp_path, tiny_encoder, f'["none", "{condition}"]')
+
+
 def with_training(folder: Path, encoder: Path, table: str, own: str = "") -> Study:
     """The tiny study with a table ``[training]``."""
     path = tiny_study(folder, encoder).path

@@ -9,6 +9,7 @@ neighbours are ordered by the float64 similarity rounded to float32, equal ones 
 """
 
 import hashlib
+import math
 import tempfile
 import time
 import zipfile
@@ -85,7 +86,8 @@ def search(
         precision: of the matrix product, never of the result; ``auto`` measures which is faster here.
         device: a torch device; None takes the GPU where there is one.
         memory: bytes for blocks on the device, beside the embeddings and about 16 (k + 20) bytes a row.
-        progress: called with the share that is done (0 to 1) and the seconds left.
+        progress: called with the share that is done (0 to 1) and the seconds left, which are nan in the first call
+            of a search that goes on from a checkpoint.
         checkpoint: file from which an interrupted search of the same embeddings goes on, and from which a finished
             one is answered without another sweep. Whoever names it deletes it once the result is safe; with
             ``mean_difference`` a second one stands beside it, with ``.backward`` after its name.
@@ -212,8 +214,8 @@ class _Pass:
     def run(self, progress: Progress | None, saved: "_Checkpoint | None") -> None:
         """Sweep, from where the checkpoint left off."""
         begun = saved.load(self.best) if saved is not None else 0
-        if begun == len(self.one) and progress is not None:
-            progress(1.0, 0.0)
+        if begun and progress is not None:
+            progress(begun / len(self.one), 0.0 if begun == len(self.one) else math.nan)
         started = time.perf_counter()
         blocks, rows, columns = self.blocks, len(self.one), len(self.other)
         buffer = torch.empty(blocks.rows * blocks.columns, dtype=self.dtype, device=self.one.device)

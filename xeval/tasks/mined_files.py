@@ -1,5 +1,6 @@
 """Translation pairs out of two files, of sentences or of embeddings."""
 
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -93,9 +94,8 @@ def mine_files(
         done, weight = 0.0, SEARCH_SHARE if words else 1.0
 
         def progress(share: float, left: float) -> None:
-            del left  # the steps judge it from the whole
             nonlocal done
-            steps.advance((share - done) * weight)
+            (steps.skip if math.isnan(left) else steps.advance)((share - done) * weight)
             done = share
 
         steps.now("searching")
