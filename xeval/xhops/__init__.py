@@ -11,8 +11,10 @@ A false claim differs from a true one in nothing but what belongs together: what
 entity from elsewhere, another kind of entity) would be seen without combining facts. So no feature of one sentence
 gives a classifier a first foothold, and a small encoder can stay at a loss of ln 2 for long where it learns questions,
 whose targets point at the right sentence. The choice format poses the same claims about the same context against
-each other: what they share cancels, and only which one is right remains. Fewer chains, or shorter ones, make the
-context shorter and every format easier to learn.
+each other: what they share cancels, and only which one is right remains. What a small encoder can learn it learns in
+this order: questions at one hop, at two, choices, claims. In every format what is asked stands before the context, so
+that what one format teaches is of use for the next; behind the context, choices and claims stayed at ln 2. Fewer
+chains, or shorter ones, make the context shorter and every format easier to learn.
 """
 
 from typing import Literal, overload
