@@ -144,6 +144,8 @@ def test_a_dry_run_says_what_the_search_will_take(
     estimate = json.loads(xeval(*arguments, "--json")[1])
     width = embedded(tiny_encoder, ENGLISH).shape[1]
     assert (estimate["source"], estimate["target"], estimate["operations"]) == (4, 4, 2 * 4 * 4 * width)
+    twice = json.loads(xeval(*arguments, "--json", "--centring", "mean_difference")[1])
+    assert twice["operations"] == 2 * estimate["operations"]
     np.save(tmp_path / "x.npy", np.eye(3, dtype=np.float32))
     code, _, err = xeval("mine", files[0], tmp_path / "x.npy", "--checkpoint", tiny_encoder, "--dry-run")
     assert (code, "embed both sides with the same encoder" in err) == (1, True)

@@ -42,15 +42,13 @@ def mine(
     from xeval.display import Steps, print_json
     from xeval.runner import RunOptions
     from xeval.tasks.mined_files import mine_files, plan_files, write_text
-    from xeval.tasks.mining import MINING
 
     if out is not None and not out.parent.is_dir():
         raise UsageError(f"--out {out}: the folder {out.parent} does not exist.")
     changes = given(**vars(embeddings), max_length=max_length)
     where, precision = RunOptions(device=device, dtype=dtype).resolve()
     if dry_run:
-        k = int(MINING.from_recipe(changes)["k"])
-        sources, targets, needed = plan_files(source, target, checkpoint, k, where)
+        sources, targets, needed = plan_files(source, target, checkpoint, changes, where)
         if as_json:
             print_json({"source": sources, "target": targets, **vars(needed)})
         else:

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +106,7 @@ def mine_files(
 
 
 def plan_files(
-    source: Path, target: Path, checkpoint: Path | None, k: int, device: str
+    source: Path, target: Path, checkpoint: Path | None, changes: Mapping[str, int | str], device: str
 ) -> tuple[int, int, Cost]:
     """Rows of both sides, and what searching them will take; measures this machine's products for a moment.
 
@@ -126,7 +126,11 @@ def plan_files(
         rows.append(length)
         widths.append(width)
     _require_one_width(files, widths)
-    return rows[0], rows[1], cost(rows[0], rows[1], widths[0], k, device=device)
+    settings = MINING.from_recipe(changes)
+    needed = cost(rows[0], rows[1], widths[0], int(settings["k"]), device=device)
+    if settings["centring"] == "mean_difference":  # a product for each direction
+        needed = replace(needed, operations=2 * needed.operations, seconds=2 * needed.seconds)
+    return rows[0], rows[1], needed
 
 
 def _texts(files: Sequence[Path], checkpoint: Path | None) -> list[tuple[list[str], int]]:
