@@ -201,11 +201,11 @@ class Store:
             for folder in self.root.glob("limited-*")
             if (number := folder.name.removeprefix("limited-")).isdecimal() and any(_unit_files(folder))
         )
-        others = [f"--limit {number}" for number in held if number != limit]
+        others = [f"with --limit {number}" for number in held if number != limit]
         if limit is not None and any(_unit_files(self.root / _folder(None))):
-            others.insert(0, "no --limit")
+            others.insert(0, "without --limit")
         what = "results" if limit is None else f"results with --limit {limit}"
-        advice = f"it holds some with {' and '.join(others)}" if others else "fill it with `xeval run`"
+        advice = f"it holds some {' and '.join(others)}" if others else "fill it with `xeval run`"
         return StoreError(f"{self.root}: the store holds no {what} yet; {advice}.")
 
     def current(self, limit: int | None = None) -> tuple[list[tuple[Path, UnitRecord]], list[DamagedUnit]]:

@@ -14,7 +14,7 @@ from typing import Any
 from xeval.digests import text_digest
 from xeval.examples import Example
 
-_OUTSIDE_DIGEST = {"item_id", "cluster_id", "hops", "category"}
+_OUTSIDE_DIGEST = {"item_id", "cluster_id", "hops", "category", "choice_first"}
 
 
 @dataclass(frozen=True)
