@@ -122,7 +122,7 @@ def test_the_table_fits_80_columns_and_is_plain_when_piped(
         (("none", "none"), 2, "both sides are 'none'"),
         (("none", "none-1"), 2, "share a run"),
         (("none", "mnli", "--task", "xnil"), 2, "did you mean 'xnli'"),
-        (("none", "mnli", "--limit", "5"), 1, "no limited results"),
+        (("none", "mnli", "--limit", "5"), 1, "no results with --limit 5 yet"),
     ],
 )
 def test_wrong_use_is_one_sentence(

@@ -378,7 +378,7 @@ def test_no_section_without_changes_and_one_sentence_without_a_store(
     assert section(tmp_path) is None
     with pytest.raises(StoreError, match="no such store"):
         section(tmp_path / "nowhere")
-    with pytest.raises(StoreError, match="no limited results"):
+    with pytest.raises(StoreError, match="no results with --limit 3 yet"):
         section(tmp_path, limit=3)
 
 

@@ -92,7 +92,7 @@ def changed_items(root: Path, data: Path | None = None, limit: int | None = None
     if damaged:
         raise StoreError(damaged[0].reason)
     if not units:
-        raise StoreError(f"{root}: the store holds no {'limited ' if limit else ''}results yet.")
+        raise Store(root).no_results(limit)
     places: dict[tuple[str, str], list[tuple[Path, UnitRecord]]] = {}
     for path, record in units:
         if record.group != DIAGNOSTIC:
