@@ -29,7 +29,7 @@ HEADLINES: Mapping[Outcome, str] = {
     "scale-dependent": "Scale-dependent: no claim",
     "inconclusive": "Inconclusive",
     "one run per side": "No verdict: a trained condition has a single run",
-    "at chance": "No verdict: a compared target is not learnt",
+    "at chance": "No verdict: a compared target stays at chance in the transfer languages",
     "no contrast": "No verdict: gains only",
 }
 
@@ -150,8 +150,9 @@ def at_chance(verdict: Verdict, targets: Sequence[str]) -> Verdict:
         vanishes=False,
         crossover=False,
         sentences=(
-            f"Under no condition do the models score above chance on {names}, so a gain there is no gain in the "
-            "task, and the numbers below are no answer to the question; train longer, or a larger encoder.",
+            f"Under no condition do the models score above chance on {names} in the transfer languages, so a gain "
+            "there is no gain in the task, and the numbers below are no answer to the question; train longer, or a "
+            "larger encoder.",
             *verdict.sentences,
         ),
     )

@@ -89,7 +89,7 @@ def tests(analysis: Analysis) -> Table | None:
             "the larger of the two scales', two-sided; 1 where the signs differ or a trained condition has one run. "
             "Adjusted within the family by Holm's method, C of each intermediate task "
             f"{'jointly (minP)' if analysis.robustness.joint else 'too'}. Closed: not tested, its p-values describe "
-            "only." + (" A compared target is not learnt, so none of this is a claim." if unlearnt else "")
+            "only." + (" A compared target stays at chance, so none of this is a claim." if unlearnt else "")
         ),
         columns=("family", "difference from 0", "points", "p", "adjusted p", "shown"),
         rows=tuple(rows),

@@ -175,7 +175,7 @@ def test_nothing_is_claimed_of_targets_that_no_condition_learns() -> None:
     floor = analyse(frame.assign(chance=chance))
     assert floor.verdict.outcome == "at chance"
     assert not floor.verdict.reverses
-    assert "above chance on chains, so" in floor.verdict.sentences[0]
+    assert "above chance on chains in the transfer languages, so" in floor.verdict.sentences[0]
     assert floor.contrasts["C"] == learnt.contrasts["C"]
 
 
