@@ -312,6 +312,11 @@ def stages(condition: str) -> tuple[str, ...]:
     return tuple(THEN.join(names[: count + 1]) for count in range(len(names)))
 
 
+def last_stage(condition: str) -> list[str]:
+    """The names that a condition's last stage mixes."""
+    return condition.split(THEN)[-1].split("+")
+
+
 def condition_sets(condition: str, own: Mapping[str, TrainingSet] | None = None) -> tuple[TrainingSet, ...]:
     """The sets that a condition's last stage mixes: names joined by ``+``; ``none`` has no set.
 
@@ -320,7 +325,7 @@ def condition_sets(condition: str, own: Mapping[str, TrainingSet] | None = None)
     """
     if condition == NONE:
         return ()
-    names = condition.split(THEN)[-1].split("+")
+    names = last_stage(condition)
     if len(set(names)) < len(names):
         raise UsageError(f"condition {condition!r} names a set twice.")
     return tuple(training_set(name, own) for name in names)

@@ -17,6 +17,7 @@ from train.intermediates import (
     THEN,
     condition_sets,
     known_sets,
+    last_stage,
     own_training_set,
     stages,
     training_set,
@@ -186,7 +187,7 @@ class Study:
         """
         if condition != NONE and NONE in condition.replace(THEN, "+").split("+"):
             raise UsageError(f"condition {condition!r} names {NONE!r} beside others; drop it.")
-        names = condition.split(THEN)[-1].split("+")
+        names = last_stage(condition)
         if MLM not in names:
             return condition_sets(condition, self.own_sets)
         names.remove(MLM)
@@ -200,7 +201,7 @@ class Study:
 
     def condition_mlm(self, condition: str) -> MlmData | None:
         """The text that a condition's last stage interleaves; None without masked language modelling."""
-        return self.mlm if MLM in condition.split(THEN)[-1].split("+") else None
+        return self.mlm if MLM in last_stage(condition) else None
 
     def hyper(self, phase: Phase, sets: Sequence[TrainingSet], mlm: bool = False) -> Hyperparameters:
         """The recipe for one phase with the file's changes; ``mlm_share`` holds for phases with ``mlm`` alone."""

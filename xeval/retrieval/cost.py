@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from xeval.retrieval.recipes import Centring
+
 # Seconds of the product alone / seconds of the whole search.
 EFFICIENCY = {"float32": 0.77, "bfloat16": 0.5}
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Operations of the one matrix product (2 a multiplication), peak bytes beside the embeddings, seconds."""
+    """Operations of the matrix products (2 a multiplication), peak bytes beside the embeddings, seconds."""
 
     operations: float
     bytes: float
@@ -31,6 +33,7 @@ def cost(
     width: int,
     k: int = 4,
     *,
+    centring: Centring = "none",
     memory: int = 1 << 28,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     device: str | None = None,
@@ -42,7 +45,8 @@ def cost(
     """
     from xeval.retrieval.engine import faster_precision, matrix_rate
 
-    operations = 2.0 * source_rows * target_rows * width
+    products = 2 if centring == "mean_difference" else 1  # one for each direction, or one for both
+    operations = 2.0 * source_rows * target_rows * width * products
     chosen = faster_precision(operations, width, device) if precision == "auto" else precision
     kept = (source_rows + target_rows) * (k + 20) * 16.0
     seconds = operations / (matrix_rate(width, chosen, device) * EFFICIENCY[chosen])

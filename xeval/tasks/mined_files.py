@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,9 +127,8 @@ def plan_files(
         widths.append(width)
     _require_one_width(files, widths)
     settings = MINING.from_recipe(changes)
-    needed = cost(rows[0], rows[1], widths[0], int(settings["k"]), device=device)
-    if settings["centring"] == "mean_difference":  # a product for each direction
-        needed = replace(needed, operations=2 * needed.operations, seconds=2 * needed.seconds)
+    centring: Any = settings["centring"]  # from_recipe has seen it
+    needed = cost(rows[0], rows[1], widths[0], int(settings["k"]), centring=centring, device=device)
     return rows[0], rows[1], needed
 
 

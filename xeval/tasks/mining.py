@@ -175,7 +175,8 @@ class Mining(Embedding):
         for split in SPLITS:
             collection = source.collection(root, language, split).first(limit)
             sizes = (len(collection.source.ids), len(collection.target.ids))
-            costs.append(cost(*sizes, width, int(settings["k"])))
+            centring: Any = settings["centring"]  # check_recipe has seen it
+            costs.append(cost(*sizes, width, int(settings["k"]), centring=centring))
             total_bytes += sum(
                 len(text.encode()) for side in (collection.source, collection.target) for text in side.texts
             )
