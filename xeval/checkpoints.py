@@ -47,7 +47,8 @@ class Lineage(BaseModel):
     """The lineage card ``xeval.json``: how a checkpoint came about.
 
     ``condition`` is the set of intermediate tasks joined by ``+`` (``none`` is the baseline); ``target`` is
-    the name of the English training set of the target phase; ``parent`` is the parent's content digest.
+    the name of the English training set of the target phase; ``parent`` is the parent's content digest; ``weights`` is
+    the digest of the weight files that the card was written for; ``collapsed`` says why training taught nothing.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -65,6 +66,8 @@ class Lineage(BaseModel):
     device: str | None = None
     wall_seconds: float | None = None
     notes: str | None = None
+    weights: str | None = None
+    collapsed: str | None = None
 
     def write(self, directory: Path) -> Path:
         """Write the card beside the weights, replacing an older one in one step."""

@@ -597,7 +597,9 @@ def _identity_fields(unit: Unit) -> dict[str, Any]:
 
 def _identity(checkpoint: Checkpoint) -> str:
     lineage = checkpoint.lineage
-    return text_digest(checkpoint.name, "" if lineage is None else lineage.model_dump_json())[:8]
+    # Fields that came later do not count, or every unit stored before would be copied under a new identity.
+    later = {"weights", "collapsed"}
+    return text_digest(checkpoint.name, "" if lineage is None else lineage.model_dump_json(exclude=later))[:8]
 
 
 def _languages_of(task: Task, languages: Sequence[str] | None) -> list[str]:

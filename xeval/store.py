@@ -41,7 +41,9 @@ class UnitRecord(BaseModel):
     """What a unit's file says of itself, beside its rows.
 
     ``metrics`` are the task's, the main one among them, and what its kind adds (``accuracy@7``: at layer 7);
-    ``metric_versions`` and ``signatures`` are of the task's metrics, and empty in older files.
+    ``metric_versions`` and ``signatures`` are of the task's metrics, and empty in older files. ``constant`` is the one
+    prediction that every item got although their gold answers differ, as of a collapsed checkpoint; None where
+    predictions differ, and in older files. ``remarks`` are to be read with the scores.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -71,6 +73,8 @@ class UnitRecord(BaseModel):
     seconds: float = 0.0
     tokens: int = 0
     finished: str = ""
+    constant: str | None = None
+    remarks: list[str] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
