@@ -1,0 +1,130 @@
+"""Files as everything here writes, locks and lists them: one definition of each.
+
+- A file appears whole or not at all: written under a temporary name, flushed to the disk, renamed, and its folder
+  flushed too, so that a power cut after the rename does not undo it.
+- A lock is an operating-system lock on a file that every user whom the umask lets may take.
+- A walk below a folder sees every real folder once, however linked, and says what it could not read.
+"""
+
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+PARTIAL = ".partial"
+
+
+def umask_mode() -> int:
+    """Permissions of a new file under the process's umask (mkstemp would make it private)."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk, where the file system lets a folder be opened."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass  # some network file systems refuse; the rename itself has been made
+    finally:
+        os.close(handle)
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file in one step: ``write`` gets a binary stream, and ``path`` appears when all of it is on the disk.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; nothing half-written stays behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=PARTIAL, dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(umask_mode())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """As :func:`write_whole`, for text in UTF-8."""
+    write_whole(path, lambda stream: stream.write(text.encode("utf-8")))
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Hold a lock for the block; gives False at once when another process holds it.
+
+    The operating system frees the lock when its holder dies, however it dies. The lock file's mode follows the umask,
+    so that colleagues who share a folder can take it too.
+
+    Raises:
+        OSError: the lock file cannot be made or opened.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, timeout=0, mode=umask_mode())
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def is_regular(path: Path) -> bool:
+    """Whether a path is a regular file, so that reading it cannot block as a FIFO's would; False where it is not there."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def real_folders(
+    root: Path, enter: Callable[[Path], bool], unreadable: Callable[[Path, OSError], None]
+) -> Iterator[tuple[Path, list[str]]]:
+    """Every real folder at or below ``root`` once, however linked, with the names of what is in it.
+
+    A folder that several names lead to is given under the shortest of them in order of depth, then of name. Links that
+    lead back up end there.
+
+    Args:
+        enter: says whether a folder is looked into.
+        unreadable: is told of a folder that cannot be listed.
+    """
+    seen: set[tuple[int, int]] = set()
+    level = [root]
+    while level:
+        below: list[Path] = []
+        for folder in level:
+            try:
+                status = folder.stat()
+                if (status.st_dev, status.st_ino) in seen:
+                    continue
+                seen.add((status.st_dev, status.st_ino))
+                with os.scandir(folder) as entries:
+                    found = sorted(entries, key=lambda entry: entry.name)
+                children = [entry for entry in found if Path(entry).is_dir()]
+            except OSError as error:
+                unreadable(folder, error)
+                continue
+            yield folder, [entry.name for entry in found]
+            below += [child for entry in children if enter(child := folder / entry.name)]
+        level = below
