@@ -500,6 +500,7 @@ class _Evaluator:
             dtype=unit.inputs["dtype"],
             seconds=time.perf_counter() - started,
             tokens=loop.tokens,
+            remarks=list(predictions.remarks),
             **_identity_fields(unit),
         )
         return record, rows

@@ -55,11 +55,13 @@ class Predictions:
 
     Attributes:
         columns: whatever else is to be stored of every item, by column name.
+        remarks: sentences to be read with the scores; they are stored in the unit's record.
     """
 
     texts: list[str]
     metrics: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
 
 
 class Kind(ABC, Generic[ExampleT]):
