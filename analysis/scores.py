@@ -2,12 +2,12 @@
 
 Columns: condition (``none`` is the baseline; several intermediate tasks are joined by ``+``), target, group, seed
 (-1 where there is none: the baseline is then a given checkpoint, any other condition one run of unknown seed), lang,
-item_id, cluster_id, hops, metric, num, den. Optional columns: main (the metric that stands for the target), chance
-(of the metric, 0 to 1), checkpoint (digest or name of the evaluated weights), parent (the intermediate checkpoint
-that it was trained from), phase (``target`` after training on the target); and of items, empty where unknown:
-category (the data set's own word for the sort of question), length (of the input, in any unit), overlap (share of the
-question's words that the text around the answer has), overlap_rank (of the answer's sentence among all, by overlap
-with the question). Further columns are ignored.
+item_id, cluster_id, hops (0 or empty where unknown), metric, num, den. Optional columns: main (the metric that stands
+for the target), chance (of the metric, 0 to 1), checkpoint (digest or name of the evaluated weights), parent (the
+intermediate checkpoint that it was trained from), phase (``target`` after training on the target); and of items,
+empty where unknown: category (the data set's own word for the sort of question), length (of the input, in any unit),
+overlap (share of the question's words that the text around the answer has), overlap_rank (of the answer's sentence
+among all, by overlap with the question). Further columns are ignored.
 """
 
 from collections import defaultdict
@@ -36,6 +36,9 @@ NUMBERS = ("seed", "hops", "num", "den")
 OPTIONAL_TEXT = ("checkpoint", "parent", "phase")
 ITEM_NUMBERS = ("length", "overlap", "overlap_rank")
 NO_SEED = -1
+UNKNOWN_HOPS = 0
+MARKED, UNMARKED = ("true", "1", "1.0"), ("false", "0", "0.0", "")
+"""What stands in the column ``main``, in small letters."""
 KEY = ("target", "metric", "condition", "seed", "lang", "item_id")
 ROUNDING = 1e-6
 LARGEST_SEED = 2**53
@@ -151,10 +154,12 @@ def check_columns(frame: pd.DataFrame) -> None:
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     check_columns(frame)
+    frame = frame.reset_index(drop=True)
     # Categories sort and group by number: a study has a dozen names and millions of rows.
     typed: dict[str, pd.Series[Any]] = {name: _text(frame, name) for name in TEXT}
-    for name in NUMBERS:
+    for name in ("seed", "num", "den"):
         typed[name] = _numeric(frame, name)
+    typed["hops"] = _known_numbers(frame, "hops").fillna(UNKNOWN_HOPS)
     for name in ("seed", "hops"):
         if (typed[name] % 1 != 0).any():
             raise DataError(f"{_cell(frame, typed[name] % 1 != 0)}: {name} is not a whole number.")
@@ -165,62 +170,77 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
         typed[name] = typed[name].astype("int64")
     if (wrong := typed["seed"] < NO_SEED).any():
         raise DataError(f"{_cell(frame, wrong)}: seed is below -1; give 0 or more, or -1 for no training.")
+    if (wrong := typed["hops"] < 0).any():
+        raise DataError(f"{_cell(frame, wrong)}: hops is negative; leave it empty where it is not known.")
     if "chance" in frame.columns:
-        blank = frame["chance"].isna() | (frame["chance"].astype(str) == "")
-        typed["chance"] = pd.to_numeric(frame["chance"].where(~blank), errors="coerce")
-        wrong = ~blank & ~typed["chance"].between(0.0, 1.0)
-        if wrong.any():
+        typed["chance"] = _known_numbers(frame, "chance")
+        if (wrong := typed["chance"].notna() & ~typed["chance"].between(0.0, 1.0)).any():
             raise DataError(f"{_cell(frame, wrong)}: chance is not between 0 and 1.")
     else:
         typed["chance"] = pd.Series(np.nan, index=frame.index)
     typed["main"] = _main(frame)
     for name in OPTIONAL_TEXT:
         if name in frame.columns:
-            typed[name] = frame[name].where(frame[name].notna(), "").astype(str)
+            typed[name] = _names(frame, name).astype(str)
     if "category" in frame.columns:
-        typed["category"] = (
-            frame["category"].where(frame["category"].notna(), "").astype(str).astype("category")
-        )
+        typed["category"] = _names(frame, "category")
     for name in ITEM_NUMBERS:
         if name in frame.columns:
             typed[name] = _known_numbers(frame, name)
-    return pd.DataFrame(typed).reset_index(drop=True)
+    return pd.DataFrame(typed)
+
+
+def _names(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
+    """The column as categories of text, empty where nothing is there, whatever types the file or the frame has."""
+    try:
+        codes, values = pd.factorize(frame[name])
+    except TypeError as error:
+        raise DataError(f"the column {name!r} holds {error}, not text; give a text or a number.") from error
+    # Values of several types may be one text, as 1 and "1" are; the last one stands for "nothing is there".
+    names, place = np.unique(np.array([*map(str, values), ""], dtype=object), return_inverse=True)
+    return pd.Series(pd.Categorical.from_codes(place[codes], pd.Index(names, dtype="str")), index=frame.index)
 
 
 def _text(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
-    blank = frame[name].isna() | (frame[name] == "")
-    if blank.any():
+    names = _names(frame, name)
+    if (blank := names == "").any():
         raise DataError(f"{_cell(frame, blank)}: {name} is missing; give every row one.")
-    return frame[name].astype(str).astype("category")
+    return names.cat.remove_unused_categories()
 
 
 def _numeric(frame: pd.DataFrame, name: str) -> "pd.Series[float]":
-    values = pd.to_numeric(frame[name], errors="coerce").astype("float64")
-    wrong = ~np.isfinite(values)
-    if wrong.any():
-        value = frame.loc[wrong, name].iloc[0]
-        if value == "":
-            raise DataError(f"{_cell(frame, wrong)}: {name} is empty; give every row a number.")
-        shown = repr(value) if isinstance(value, str) else str(value)
-        raise DataError(f"{_cell(frame, wrong)}: {name} is {shown}, not a number.")
+    """Finite numbers."""
+    values = _known_numbers(frame, name)
+    if (wrong := values.isna()).any():
+        advice = "give every row a number" + (", -1 for no training" if name == "seed" else "")
+        raise DataError(f"{_cell(frame, wrong)}: {name} is empty or NaN; {advice}.")
     return values
 
 
 def _known_numbers(frame: pd.DataFrame, name: str) -> "pd.Series[float]":
-    """Numbers, NaN where the cell is empty."""
-    values = pd.to_numeric(frame[name], errors="coerce").astype("float64")
-    wrong = ~np.isfinite(values) & frame[name].notna() & (frame[name].astype(str) != "")
-    if wrong.any():
-        shown = repr(frame.loc[wrong, name].iloc[0])
-        raise DataError(f"{_cell(frame, wrong)}: {name} is {shown}, not a number; leave unknown ones empty.")
+    """Finite numbers, NaN where the cell is empty."""
+    column = frame[name]
+    values = pd.to_numeric(column, errors="coerce").astype("float64")
+    left = column[~np.isfinite(values)]
+    left = left[left.notna() & (left.astype(str) != "")]
+    if not left.empty:
+        value = left.iloc[0]
+        shown = repr(value) if isinstance(value, str) else str(value)
+        unknown = "" if name in ("seed", "num", "den") else "; leave unknown ones empty"
+        raise DataError(
+            f"{_cell(frame, frame.index == left.index[0])}: {name} is {shown}, not a number{unknown}."
+        )
     return values
 
 
 def _main(frame: pd.DataFrame) -> "pd.Series[bool]":
     """The column ``main``; without it, a target's only metric is its main one."""
-    if "main" in frame.columns:
-        return frame["main"].astype(str).str.lower().isin(["true", "1", "1.0"])
-    return frame.groupby("target", observed=True)["metric"].transform("nunique") == 1
+    if "main" not in frame.columns:
+        return frame.groupby("target", observed=True)["metric"].transform("nunique") == 1
+    marks = _names(frame, "main").astype(str).str.lower()
+    if (wrong := ~marks.isin([*MARKED, *UNMARKED])).any():
+        raise DataError(f"{_cell(frame, wrong)}: main is {marks[wrong].iloc[0]!r}; give true or false.")
+    return marks.isin(MARKED)
 
 
 def _check_values(frame: pd.DataFrame, baseline: str) -> None:

@@ -71,12 +71,17 @@ BAD = {
     "seed is below -1": lambda f: f.assign(seed=f["seed"].mask(f["condition"] == "mnli", -2 - f["seed"])),
     "seed is beyond 2^53": lambda f: f.assign(seed=f["seed"] + 1e30),
     "hops is beyond 2^53": lambda f: f.assign(hops=1e30),
+    "hops is negative": lambda f: f.assign(hops=f["hops"].mask(f.index == 7, -1)),
+    "chance is 'half', not a number": lambda f: f.assign(chance="half"),
+    "main is 'main'; give true or false": lambda f: f.assign(main="main"),
     "have two columns 'num'": lambda f: pd.concat([f, f[["num"]]], axis=1),
     "num is empty": lambda f: f.assign(num=f["num"].astype(str).mask(f.index == 7, "")),
-    "num is nan, not a number": lambda f: f.assign(num=f["num"].mask(f.index == 7)),
+    "num is empty or NaN": lambda f: f.assign(num=f["num"].mask(f.index == 7)),
     "num is inf, not a number": lambda f: f.assign(num=f["num"].mask(f.index == 7, np.inf)),
-    "den is nan, not a number": lambda f: f.assign(den=f["den"].mask(f.index == 7)),
-    "seed is nan, not a number": lambda f: f.assign(seed=f["seed"].mask(f.index == 7)),
+    "den is empty or NaN": lambda f: f.assign(den=f["den"].mask(f.index == 7)),
+    "seed is empty or NaN; give every row a number, -1 for no training": lambda f: f.assign(
+        seed=f["seed"].mask(f.index == 7)
+    ),
     "lang is missing": lambda f: f.assign(lang=f["lang"].mask(f.index == 7)),
     "unknown group 'reading'": lambda f: f.assign(group=f["group"].replace("multi-hop QA", "reading")),
     "belongs to several groups": lambda f: f.assign(group=f["group"].mask(f.index == 7, "retrieval")),
@@ -113,6 +118,55 @@ def test_the_first_offending_cell_is_named(good):
     row = good.iloc[7]
     for name in ("target", "condition", "lang", "item_id"):
         assert repr(row[name]) in str(refusal.value)
+
+
+def as_pandas_writes(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The same rows in every type that pandas gives a column."""
+    names = [*frame.select_dtypes(exclude="number").columns, "seed", "hops"]
+    return {
+        "nullable": frame.convert_dtypes(),
+        "arrow": frame.convert_dtypes(dtype_backend="pyarrow"),
+        "categories": frame.astype(dict.fromkeys([*names, "num", "chance"], "category")),
+        "objects": frame.astype(object),
+        "texts": frame.astype(object).where(frame.notna(), "").astype(str),
+        "unused categories": pd.concat([frame, frame.iloc[:1].assign(target="other")])
+        .astype({"target": "category"})
+        .iloc[:-1],
+    }
+
+
+def test_every_type_that_pandas_writes_reads_as_the_same_scores(good, tmp_path):
+    pairs = good["target"] == "pairs"
+    frame = good.assign(
+        hops=good["hops"].mask(pairs).astype("Int64"),
+        chance=pd.Series(0.5, good.index).mask(~pairs).astype("Float64"),
+        main=pd.array([True] * len(good), dtype="boolean"),
+        category=good["lang"].where(pairs),
+        length=good["hops"].mask(pairs).astype("Int64"),
+        parent=good["condition"].where(~pairs),
+    )
+    frame = pd.concat([frame, frame.assign(metric="loose", main=None)], ignore_index=True)
+    expected = check(frame)
+    assert expected.groupby("target", observed=True)["hops"].unique().map(list).to_dict() == {
+        "chains": [2],
+        "pairs": [0],
+    }
+    assert set(expected.loc[expected["target"] == "pairs", "chance"]) == {0.5}
+    assert set(expected.loc[expected["target"] == "pairs", "parent"]) == {""}
+    assert set(main_rows(expected)["metric"]) == {"accuracy"}
+    for name, typed in as_pandas_writes(frame).items():
+        pd.testing.assert_frame_equal(check(typed), expected, obj=name)
+        typed.to_csv(tmp_path / "scores.csv", index=False)
+        pd.testing.assert_frame_equal(check(load(tmp_path / "scores.csv")), expected, obj=f"{name}, CSV")
+        if name != "objects":
+            typed.to_parquet(tmp_path / "scores.parquet")
+            pd.testing.assert_frame_equal(check(load(tmp_path / "scores.parquet")), expected, obj=name)
+
+
+def test_ids_of_several_types_are_one_item_where_they_read_the_same(good):
+    numbers = good["item_id"].str[-5:].astype(int)
+    mixed = numbers.astype(object).where(good["seed"] == 0, numbers.astype(str))
+    pd.testing.assert_frame_equal(check(good.assign(item_id=mixed)), check(good.assign(item_id=numbers)))
 
 
 def test_incomplete_runs_are_dropped_only_on_request(good):
