@@ -269,12 +269,17 @@ def _check_keys(frame: pd.DataFrame) -> None:
         raise DataError(
             f"{_cell(frame, again)}: occurs more than once; keep one result per run, item and metric."
         )
-    items = frame[["target", "lang", "item_id", "cluster_id"]].drop_duplicates()
+    items = frame[["target", "lang", "item_id", "cluster_id", "hops"]].drop_duplicates()
     if (again := items.duplicated(["target", "lang", "item_id"])).any():
         row = items[again].iloc[0]
+        first = items[
+            (items[["target", "lang", "item_id"]] == row[["target", "lang", "item_id"]]).all(axis=1)
+        ].iloc[0]
+        differs = first["cluster_id"] != row["cluster_id"]
+        what, name = ("clusters", "cluster_id") if differs else ("numbers of hops", "hops")
         raise DataError(
             f"target {row['target']!r}, language {row['lang']!r}, item {row['item_id']!r}: belongs to "
-            "several clusters; give an item the same cluster_id in every run."
+            f"several {what}; give an item the same {name} in every run."
         )
 
 

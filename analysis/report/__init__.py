@@ -213,7 +213,7 @@ def console(analysis: Analysis) -> "Group":
     )
     sources = (
         tables.summary(analysis),
-        tables.mean_scores(analysis),
+        tables.mean_scores(analysis) or tables.source_scores(analysis),
         tables.grid(analysis),
         tables.task_gains(analysis),
     )

@@ -93,8 +93,8 @@ def verdict(analysis: Analysis, scale: Scale) -> Chart | None:
     )
 
 
-def forest(analysis: Analysis) -> Chart:
-    """G(k,t) by target within group, means of groups, contrasts."""
+def forest(analysis: Analysis) -> Chart | None:
+    """G(k,t) by target within group, means of groups, contrasts; None without transfer."""
     records: list[Record] = []
     means = {gain.subject: gain.both for gain in analysis.groups if gain.condition == MEAN}
     for group in GROUPS:
@@ -129,6 +129,8 @@ def forest(analysis: Analysis) -> Chart:
             records.append(
                 _line(name, contrast.mean, colour=INK, label=label, legend="contrasts", diamond=True)
             )
+    if not records:
+        return None
     return Chart(
         name="forest",
         kind="intervals",

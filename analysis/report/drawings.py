@@ -35,7 +35,8 @@ WIDTH = 8.4
 def figures(analysis: Analysis, charts: dict[str, Chart]) -> dict[str, Figure]:
     """Every figure of the report by name: the charts, the narrow forest plot, and a heat map for each condition."""
     drawn = [plots.verdict_strip(analysis, scale) for scale in SCALES if f"verdict-{scale}" in charts]
-    drawn += [plots.forest(analysis), plots.forest(analysis, narrow=True)]
+    if "forest" in charts:
+        drawn += [plots.forest(analysis), plots.forest(analysis, narrow=True)]
     drawn += [plots.heat_map(analysis, condition) for condition in analysis.conditions]
     drawn.append(plots.specifications(analysis))
     found = {figure.name: figure for figure in drawn if figure is not None}

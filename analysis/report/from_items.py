@@ -56,6 +56,7 @@ class FromItems:
         distribution: the Multi-Bootstrap replicates of C by scale; None where there is no bootstrap.
         hop_gains: of multi-hop targets whose items have different numbers of hops; ``hop_slopes`` beside them.
         hops: target -> items per number of hops, of every multi-hop target.
+        left_out: sentences on the numbers of hops whose gain has no interval.
     """
 
     same_source: Mapping[str, Both]
@@ -63,6 +64,7 @@ class FromItems:
     hop_gains: tuple[HopGain, ...]
     hop_slopes: tuple[HopSlope, ...]
     hops: Mapping[str, Mapping[int, int]]
+    left_out: tuple[str, ...] = ()
 
 
 def from_items(frame: pd.DataFrame, analysis: Analysis) -> FromItems:
@@ -74,8 +76,11 @@ def from_items(frame: pd.DataFrame, analysis: Analysis) -> FromItems:
     checked = check(frame, incomplete="drop")
     study = build(checked, source=analysis.source, method=analysis.method)
     multi = checked[checked["group"].isin(MULTI_HOP)]
-    gains, slopes = _by_hops(multi, analysis)
-    return FromItems(_same_source(study), _distribution(study, analysis), gains, slopes, _hops(multi))
+    known, left_out = _levels(multi, analysis.source)
+    gains, slopes = _by_hops(known, analysis)
+    return FromItems(
+        _same_source(study), _distribution(study, analysis), gains, slopes, _hops(multi), left_out
+    )
 
 
 def _same_source(study: Study) -> dict[str, Both]:
@@ -112,9 +117,28 @@ def _hops(multi: pd.DataFrame) -> dict[str, dict[int, int]]:
     return found
 
 
-def _by_hops(multi: pd.DataFrame, analysis: Analysis) -> tuple[tuple[HopGain, ...], tuple[HopSlope, ...]]:
+def _levels(multi: pd.DataFrame, source: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The transfer rows of known hops, without the numbers of hops that are too rare for an interval; and which."""
+    known = main_rows(multi)
+    known = known[(known["hops"] > 0) & (known["lang"] != source)]
+    level = ["target", "hops"]
+    runs = known.groupby([*level, "lang", "condition", "seed"], observed=True).agg(
+        clusters=("cluster_id", "nunique"), den=("den", "sum")
+    )
+    rare = runs[(runs["clusters"] < 2) | (runs["den"] <= 0.0)].reset_index()
+    kept, sentences = np.ones(len(known), dtype=bool), []
+    for (target, hops), rows in rare.groupby(level, observed=True):
+        languages = ", ".join(sorted(rows["lang"].astype(str).unique()))
+        sentences.append(
+            f"{target}: its items of {hops} {'hop' if hops == 1 else 'hops'} are fewer than two item clusters, or have "
+            f"nothing to score, in {languages}; this number of hops is left out here."
+        )
+        kept &= ((known["target"] != target) | (known["hops"] != hops)).to_numpy()
+    return known[kept], tuple(sentences)
+
+
+def _by_hops(known: pd.DataFrame, analysis: Analysis) -> tuple[tuple[HopGain, ...], tuple[HopSlope, ...]]:
     """Gains by hops with the two-way variance: the items of each number of hops stand as a target of their own."""
-    known = multi[(multi["hops"] > 0) & (multi["lang"].astype(str) != analysis.source)]
     varies = known.groupby("target", observed=True)["hops"].nunique()
     known = known[known["target"].isin(varies[varies > 1].index)]
     if known.empty:

@@ -205,7 +205,9 @@ def _verdict(analysis: Analysis, notes: Sequence[str]) -> Iterable[Block | None]
 
 
 def _gains(analysis: Analysis) -> Iterable[Block | None]:
-    yield Shown(tables.summary(analysis))
+    yield _table(tables.summary(analysis)) or Text(
+        "No group of targets has a gain in a transfer language.", True
+    )
     kept = tables.retention(analysis)
     yield Text(kept) if kept else None
     yield _table(tables.grid(analysis))
@@ -218,10 +220,13 @@ def _gains(analysis: Analysis) -> Iterable[Block | None]:
 def _targets(
     analysis: Analysis, charts: Mapping[str, Chart], figures: Mapping[str, Figure]
 ) -> Iterable[Block | None]:
+    if not analysis.tasks:
+        yield Text("No target has a gain in a transfer language.", True)
     yield _graphic(["forest"], charts, figures, "forest-narrow")
-    yield Shown(tables.task_gains(analysis), folded=True)
-    yield Shown(tables.mean_scores(analysis))
-    yield _table(tables.source_scores(analysis), folded=True)
+    yield _table(tables.task_gains(analysis), folded=True)
+    scores = tables.mean_scores(analysis)
+    yield Shown(scores) if scores else None
+    yield _table(tables.source_scores(analysis), folded=scores is not None)
     yield _table(tables.retrieval(analysis))
 
 
@@ -354,10 +359,13 @@ def _hops(
             if name in names
         )
         why = f"no multi-hop target has items with different numbers of hops ({listed})" if listed else ""
+        if items.left_out:
+            why = "no multi-hop target has two numbers of hops with enough items"
         yield Text(f"Nothing on hops within a target: {why or 'there is no multi-hop target'}.", True)
-        return
     yield _graphic(["hops"], charts, figures)
-    yield _table(robustness.hops(analysis, items), folded=True)
+    yield _table(robustness.hops(analysis, items), folded=True) if items.hop_gains else None
+    for sentence in items.left_out:
+        yield Text(sentence, True)
 
 
 def _choices(

@@ -53,8 +53,8 @@ class Table:
         return max((len(text) for row in self.rows for text in row[start:stop]), default=0)
 
 
-def summary(analysis: Analysis) -> Table:
-    """Table 1: group gains and contrasts, averaged over the single intermediate tasks."""
+def summary(analysis: Analysis) -> Table | None:
+    """Table 1: group gains and contrasts, averaged over the single intermediate tasks; None without transfer."""
     verdict = analysis.verdict
     rows: list[tuple[str, ...]] = []
     for gain in analysis.groups:
@@ -73,6 +73,8 @@ def summary(analysis: Analysis) -> Table:
         if name not in grid:
             strong.add(len(rows))
             rows.append((name, contrast.form.formula, *_numbers(contrast.mean, analysis)))
+    if not rows:
+        return None
     margins, inner = verdict.margins, 200 * analysis.method.confidence - 100
     return Table(
         title="Table 1. Mean gains and contrasts",
@@ -186,8 +188,8 @@ def retrieval(analysis: Analysis) -> Table | None:
     )
 
 
-def task_gains(analysis: Analysis) -> Table:
-    """G(k,t) with both intervals."""
+def task_gains(analysis: Analysis) -> Table | None:
+    """G(k,t) with both intervals; None without transfer."""
     groups = {target.name: target.group for target in analysis.targets.values()}
     order = {group: place for place, group in enumerate(GROUPS)}
     gains = sorted(_unique_means(analysis.tasks), key=lambda gain: order[groups[gain.subject]])
@@ -205,6 +207,8 @@ def task_gains(analysis: Analysis) -> Table:
                 f"{gain.both.points.clusters:,}",
             )
         )
+    if not rows:
+        return None
     return Table(
         title="Gain per target and condition",
         caption="Unweighted mean over the transfer languages. Items only: the interval for these very runs."
@@ -249,12 +253,15 @@ def cell_gains(analysis: Analysis, condition: str) -> Table:
     )
 
 
-def mean_scores(analysis: Analysis) -> Table:
-    """Score per target and condition, mean over the transfer languages, beside chance."""
+def mean_scores(analysis: Analysis) -> Table | None:
+    """Score per target and condition, mean over the transfer languages, beside chance; None without transfer."""
     chosen = {
-        target.name: [lang for lang in target.languages if lang != analysis.source]
+        target.name: languages
         for target in analysis.targets.values()
+        if (languages := [lang for lang in target.languages if lang != analysis.source])
     }
+    if not chosen:
+        return None
     return _scores(
         analysis,
         "Scores in the transfer languages",
@@ -302,7 +309,7 @@ def _scores(
                     target.name,
                     target.metric,
                     *([str(len(languages))] if counted else []),
-                    _mean([target.chance[lang] for lang in languages or target.languages], 100.0),
+                    _mean([target.chance[lang] for lang in languages], 100.0),
                     *(
                         _mean([by_cell.get((name, target.name, lang)) for lang in languages])
                         for name in (BASELINE, *analysis.conditions)

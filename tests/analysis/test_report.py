@@ -4,7 +4,9 @@ import itertools
 import json
 import math
 import re
+import warnings
 from html.parser import HTMLParser
+from io import StringIO
 from xml.etree import ElementTree
 
 import numpy as np
@@ -15,6 +17,7 @@ from rich.console import Console
 
 from analysis import analyse
 from analysis.report import Section, console, write_report
+from analysis.report.from_items import FromItems, from_items
 from analysis.report.latex import latex
 from analysis.report.tables import Table
 
@@ -408,6 +411,46 @@ def test_a_study_with_one_run_per_side_and_one_specification(tmp_path):
     ):
         assert expected in markdown
     Page((tmp_path / "report.html").read_text())
+
+
+def test_scores_in_the_language_of_training_alone_make_a_report(frame, tmp_path):
+    rows = frame[frame["lang"] == "en"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = analyse(rows)
+        write_report(found, tmp_path, title="A first pilot", scores=rows)
+    assert found.verdict.outcome == "no contrast"
+    markdown = (tmp_path / "report.md").read_text()
+    assert "No target has a gain in a transfer language." in markdown
+    assert "Scores in the language of training (en)" in markdown
+    assert not (tmp_path / "figures/forest.svg").exists()
+    assert not (tmp_path / "tables/gains.tex").exists()
+    Page((tmp_path / "report.html").read_text())
+    screen = Console(width=120, record=True, file=StringIO())
+    screen.print(console(found))
+    assert "Scores in the language of training (en)" in screen.export_text()
+
+
+def levels(frame: pd.DataFrame, target: str, rare: int, lang: str = "") -> FromItems:
+    """Two hops and three by halves; the ``rare`` first items have four, in all languages or in one."""
+    item = frame["item_id"].str[-5:].astype(int)
+    own, here = frame["target"] == target, (frame["lang"] == lang) | (lang == "")
+    hops = frame["hops"].mask(own, 2 + item % 2).mask(own & here & (item < rare), 4)
+    rows = frame.assign(hops=hops)
+    return from_items(rows, analyse(rows, models=False))
+
+
+@pytest.mark.parametrize("lang", ["", "sw"])
+def test_a_number_of_hops_with_one_cluster_is_left_out_and_the_report_says_so(frame, lang):
+    found = levels(frame, "multi-hop-QA", 1, lang)
+    assert {gain.hops for gain in found.hop_gains if gain.target == "multi-hop-QA"} == {2, 3}
+    assert {slope.hops for slope in found.hop_slopes} == {(2, 3)}
+    assert len(found.left_out) == 1
+    assert "its items of 4 hops are fewer than two item clusters" in found.left_out[0]
+    assert found.left_out[0].endswith(f"in {lang or 'de, sw'}; this number of hops is left out here.")
+    enough = levels(frame, "multi-hop-QA", 12, lang)
+    assert enough.left_out == ()
+    assert {gain.hops for gain in enough.hop_gains} == {2, 3, 4}
 
 
 def test_parts_that_do_not_exist_say_why(frame, tmp_path):

@@ -86,6 +86,7 @@ BAD = {
     "unknown group 'reading'": lambda f: f.assign(group=f["group"].replace("multi-hop QA", "reading")),
     "belongs to several groups": lambda f: f.assign(group=f["group"].mask(f.index == 7, "retrieval")),
     "belongs to several clusters": lambda f: f.assign(cluster_id=f["cluster_id"].mask(f.index == 7, "other")),
+    "belongs to several numbers of hops": lambda f: f.assign(hops=f["hops"].mask(f.index == 7, 3)),
     "only one item cluster": lambda f: f.assign(cluster_id="one"),
     "den sums to 0": lambda f: f.assign(
         den=f["den"].mask(cell(f, target="pairs", condition="mnli", seed=0, lang="de"), 0.0),
