@@ -16,6 +16,7 @@ from xeval.retrieval import (
     Pairs,
     best_rows,
     distinct,
+    extract,
     margin_scores,
     match,
     mine,
@@ -35,7 +36,8 @@ def published(
 ) -> Triples:
     """Mining as LASER's mine_bitexts.py defines it (also XTREME and jiant): one dot product a candidate, greedy.
 
-    Sorted by score, then rows, where the published code leaves equal scores to the sorting routine.
+    Sorted by score, then rows, where the published code leaves equal scores to the sorting routine. Where the mean is
+    not above what float32 tells from 0, the ratio, which divides by it, is minus infinity, and such pairs are left out.
     """
     x, y = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (x.astype(float), y.astype(float)))
     kx, ky = min(k, len(y)), min(k, len(x))
@@ -46,14 +48,14 @@ def published(
 
     def score(i: int, j: int) -> float:
         similarity, around = x[i] @ y[j], (mean_x[i] + mean_y[j]) / 2
-        return float(
-            {"absolute": similarity, "distance": similarity - around, "ratio": similarity / around}[margin]
-        )
+        if margin == "ratio":
+            return float(similarity / around) if around > 2.0**-23 else -np.inf
+        return float({"absolute": similarity, "distance": similarity - around}[margin])
 
     best_x = [max((score(i, j), -place, j) for place, j in enumerate(near)) for i, near in enumerate(near_x)]
     best_y = [max((score(i, j), -place, i) for place, i in enumerate(near)) for j, near in enumerate(near_y)]
-    forward = [(value, i, j) for i, (value, _, j) in enumerate(best_x)]
-    backward = [(value, i, j) for j, (value, _, i) in enumerate(best_y)]
+    forward = [(value, i, j) for i, (value, _, j) in enumerate(best_x) if value > -np.inf]
+    backward = [(value, i, j) for j, (value, _, i) in enumerate(best_y) if value > -np.inf]
     if matching == "forward":
         pairs = forward
     elif matching == "backward":
@@ -73,6 +75,77 @@ def published(
 def assert_pairs(found: Pairs, wanted: Triples) -> None:
     assert [(p.source, p.target) for p in found] == [(i, j) for _, i, j in wanted]
     np.testing.assert_allclose(found.score, [value for value, _, _ in wanted], rtol=2e-6, atol=2e-7)
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from(["random", "centred", "opposite", "few directions"]),
+    st.sampled_from(MARGINS),
+    st.sampled_from(MATCHINGS),
+    st.integers(1, 5),
+    st.booleans(),
+)
+def test_no_pair_is_scored_by_a_mean_that_is_not_above_zero_nor_by_a_row_without_direction(
+    seed: int, kind: str, margin: Any, matching: Any, k: int, zeros: bool
+) -> None:
+    """Rows of zeros are as if they were not there; among all others the published definition holds."""
+    draw = np.random.default_rng(seed)
+    x, y = (draw.standard_normal((n, 3)).astype(np.float32) for n in (9, 7))
+    if kind == "centred":
+        x, y = x - x.mean(0), y - y.mean(0)
+    elif kind == "opposite":
+        x, y = np.abs(x), -np.abs(y)
+    elif kind == "few directions":
+        x, y = (np.eye(3, dtype=np.float32)[draw.integers(0, 3, len(v))] * (-1) ** len(v) for v in (x, y))
+    kept_x, kept_y = np.arange(9), np.arange(7)
+    if zeros:
+        x[[2, 5]] = y[0] = 0
+        kept_x, kept_y = np.delete(kept_x, [2, 5]), np.delete(kept_y, 0)
+    with np.errstate(all="raise"):
+        found = extract(x, y, k, margin, matching=matching)
+    wanted = published(x[kept_x], y[kept_y], k, margin, matching, -np.inf)
+    assert np.isfinite(found.pairs.score).all()
+    if kind != "few directions":  # whose scores tie up to rounding
+        assert_pairs(found.pairs, [(value, int(kept_x[i]), int(kept_y[j])) for value, i, j in wanted])
+    assert [rows.tolist() for rows in found.without_direction] == ([[2, 5], [0]] if zeros else [[], []])
+    if kind == "opposite" and margin == "ratio":
+        assert not len(found.pairs)
+        assert found.without_ratio == found.candidates > 0
+
+
+def test_rows_that_centring_or_zeros_leave_without_direction_are_named() -> None:
+    draw = np.random.default_rng(1)
+    x, y = draw.standard_normal((6, 4)), draw.standard_normal((5, 4))
+    x[4] = np.delete(x, [3, 4], axis=0).mean(0)  # the mean of the side, and so of the side without it
+    x[3] = 0
+    found = extract(x, y, 2, "distance", centring="language_mean")
+    assert found.without_direction[0].tolist() == [3, 4]
+    assert not np.isin(found.pairs.source, [3, 4]).any()
+    (remark,) = found.remarks("de.npy", "en.npy")
+    assert "de.npy: 2 of its embeddings have no direction" in remark
+    assert "(rows 3, 4, counted from 0)" in remark
+    assert not len(extract(np.zeros((4, 4)), y).pairs)
+    same = extract(np.tile(x[:1], (7, 1)), y, centring="language_mean")
+    assert len(same.without_direction[0]) == 7
+    # As points, the mean of a side and all others have a distance.
+    assert len(extract(x[[0, 1, 2, 4, 5]], y, similarity="euclidean", centring="language_mean").pairs) == 5
+
+
+def test_a_query_without_a_ratio_has_no_best_row() -> None:
+    x = np.array([[1, 0], [-1, 0], [0, 1]], np.float32)
+    y = np.array([[1, 0], [-1, 0], [0, -1]], np.float32)
+    found = search(x, y, 3)
+    assert best_rows(found, "ratio", "foreign").tolist() == [-1, -1, -1]
+    assert best_rows(found, "distance", "foreign").tolist()[:2] == [0, 1]
+    assert not len(match(found, "ratio"))
+    orthogonal = np.linalg.qr(np.random.default_rng(0).standard_normal((16, 16)))[0]
+    rounding = extract(orthogonal[:8], orthogonal[8:])  # cosines of 1e-17 are 0
+    assert not len(rounding.pairs)
+    assert rounding.remarks("a", "b") == [
+        f"{rounding.candidates} of {rounding.candidates} candidates have no ratio margin and gave no pair, because "
+        "their neighbourhoods' mean similarity is not above 0; --margin distance scores them too."
+    ]
 
 
 @pytest.mark.parametrize("matching", MATCHINGS)

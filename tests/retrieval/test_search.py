@@ -1,5 +1,6 @@
 """Exact search: equal to a float64 definition and to FAISS, whatever the blocks, precision, storage or interruption."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,72 @@ def test_permuting_rows_permutes_the_result(seed: int, rows: int, columns: int, 
     swapped = search(y, x, k, precision=precision, memory=TINY)
     assert_same(swapped.forward, found.backward)
     assert_same(swapped.backward, found.forward)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@settings(max_examples=60)
+@given(
+    st.integers(0, 10_000),
+    st.lists(st.integers(-30, 30) | st.integers(-320, 308), min_size=1, max_size=4),
+    st.sampled_from(["float16", "float32", "float64", ">f4", ">f8"]),
+    st.sampled_from(
+        [
+            *(
+                ("cosine", centring, p)
+                for centring in ("none", "language_mean", "mean_difference")
+                for p in PRECISIONS
+            ),
+            ("euclidean", "none", "float32"),
+            ("euclidean", "language_mean", "float32"),
+        ]
+    ),
+    st.booleans(),
+)
+def test_rows_of_any_length_have_real_neighbours_or_are_refused(
+    seed: int, exponents: list[int], dtype: str, how: tuple[Any, Any, Any], alike: bool
+) -> None:
+    """Lengths of 1e-320 to 1e308, in one collection or several orders of magnitude beside each other; inf and zeros."""
+    similarity, centring, precision = how
+    draw = np.random.default_rng(seed)
+    lengths = [exponents[:1] * 40, draw.choice(exponents, 40)][not alike]
+    with np.errstate(over="ignore", under="ignore"):
+        x = (draw.standard_normal((40, 5)) * 10.0 ** np.asarray(lengths, float)[:, None]).astype(dtype)
+    y = draw.standard_normal((33, 5))
+    refused = []
+    for first, second in ((x, y), (y, x)):
+        try:
+            found = search(
+                first, second, 3, similarity=similarity, centring=centring, precision=precision, memory=TINY
+            )
+        except DataError as error:
+            refused.append(str(error))
+            continue
+        for side, index in ((found.forward, second), (found.backward, first)):
+            assert (side.rows >= 0).all()
+            assert (side.rows < len(index)).all()
+            assert all(len(set(row)) == 3 for row in side.rows.tolist())
+            assert np.isfinite(side.similarities).all()
+        if (similarity, centring) == ("cosine", "none"):
+            assert_same(found.forward, by_definition(unit(first) @ unit(second).T, 3))
+    assert not refused or not np.isfinite(x).all() or max(map(abs, exponents)) > 17
+    assert all(re.search(r"row \d+ of the (source|target) embeddings (is not|has)", text) for text in refused)
+
+
+def test_faiss_refuses_and_finds_as_the_search_does() -> None:
+    draw = np.random.default_rng(2)
+    x, y = draw.standard_normal((20, 4)), draw.standard_normal((90, 4))
+    for bad in (np.nan, np.inf, 1e150, 1e-200):
+        z = y.copy()
+        z[7] *= bad
+        for find in (nearest, approximate, search):
+            with pytest.raises(DataError, match=r"row 7 of the target embeddings (is not finite|has length)"):
+                find(x, z, 2)
+    with pytest.raises(UsageError, match="k = 91"):
+        nearest(x, y, 91)
+    # One list of two holds fewer than k rows: those queries are answered by the exact search.
+    found = approximate(x, y, 80, "ivf", 1).neighbours
+    assert (found.rows >= 0).all()
+    assert found.similarities.min() >= -1.000001
 
 
 def test_euclidean_similarity_is_that_of_xtreme() -> None:

@@ -19,7 +19,7 @@ from xeval import runner
 from xeval.checkpoints import Checkpoint, discover
 from xeval.display import Steps
 from xeval.encoder.tokens import TextEncoder
-from xeval.errors import UsageError
+from xeval.errors import UsageError, XevalError
 from xeval.examples import Translation
 from xeval.runner import Outcome, Plan, RunOptions, Unit
 from xeval.sources.bucc import BuccSource
@@ -213,6 +213,26 @@ def test_who_asks(tiny_encoder: Path, direction: str) -> None:
     if direction == "english":
         assert predicted.columns["neighbour"] == cosine.argmax(0).tolist()
         assert predicted.texts == [examples[row].source for row in cosine.argmax(0)]
+
+
+def test_a_query_without_a_ratio_is_wrong_and_said_and_embeddings_of_zeros_are_refused(
+    tiny_encoder: Path,
+) -> None:
+    examples, foreign, _ = small()
+    encoder = TextEncoder(AutoTokenizer.from_pretrained(tiny_encoder))
+    settings = RETRIEVAL.resolve({"margin": "ratio", "k": 2, "direction": "both"}, Deep(2))
+    encoded = RETRIEVAL.encode(examples, encoder, settings)
+    away = {"embedding": np.concatenate([np.abs(foreign), -np.abs(foreign)])}
+    predicted = RETRIEVAL.predict(examples, encoded, away, (), task("tatoeba"), "de")
+    assert predicted.metrics["accuracy"][0].tolist() == [0.0] * 5
+    assert predicted.texts == [""] * 5
+    assert predicted.columns["neighbour"] == [-1] * 5
+    assert [text.split(",")[0] for text in predicted.remarks] == [
+        f"5 of 5 {way} queries got no answer" for way in ("foreign", "english")
+    ]
+    away["embedding"][7] = 0
+    with pytest.raises(XevalError, match="1 of 5 sentence embeddings are all zeros"):
+        RETRIEVAL.predict(examples, encoded, away, (), task("tatoeba"), "de")
 
 
 def test_a_sweep_gives_the_scores_of_encoders_that_stop_at_each_layer(

@@ -67,7 +67,9 @@ def mine(
     if as_json:
         columns = [line.removesuffix("\n").split("\t") for line in kept]
         pairs = [{"score": float(score), "source": one, "target": other} for score, one, other in columns]
-        print_json({"recipe": mined.recipe, "blank": mined.blank, "pairs": pairs})
+        print_json({"recipe": mined.recipe, "blank": mined.blank, "remarks": mined.remarks, "pairs": pairs})
         return
+    for remark in mined.remarks:
+        say(remark)
     blank = f"; empty lines left out: {mined.blank:,}" if mined.blank else ""
     say(f"{len(kept):,} pairs [{mined.recipe}]{blank}")

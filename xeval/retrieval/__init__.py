@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from xeval.retrieval.cost import Cost, cost
 from xeval.retrieval.mining import (
     Distinct,
+    Extracted,
     Pairs,
     best_rows,
     distinct,
+    extract,
     margin_scores,
     match,
     mine,
@@ -30,6 +32,7 @@ __all__ = [
     "BothWays",
     "Cost",
     "Distinct",
+    "Extracted",
     "Neighbours",
     "Pairs",
     "Planted",
@@ -38,6 +41,7 @@ __all__ = [
     "best_rows",
     "cost",
     "distinct",
+    "extract",
     "margin_scores",
     "match",
     "mine",

@@ -24,10 +24,11 @@ import torch
 from numpy.typing import NDArray
 
 from xeval.digests import text_digest
-from xeval.errors import DataError, UsageError
-from xeval.retrieval.neighbours import Neighbours, Vectors
+from xeval.errors import DataError, UsageError, XevalError
+from xeval.retrieval.neighbours import Neighbours
 from xeval.retrieval.recipes import Centring, Similarity
-from xeval.retrieval.sides import CHUNK_ROWS, Role, Side, Transform, require_finite
+from xeval.retrieval.rows import CHUNK_ROWS, Transform, Vectors, side_mean
+from xeval.retrieval.sides import Side
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Progress = Callable[[float, float], None]
@@ -36,6 +37,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # of width 768 (cosines 0.5 with a spread of 0.02) 20 were enough for all but 0.1 % of them, 12 for 94 %.
 SLACK = {torch.float32: 4, torch.bfloat16: 20}
 GROUP = 16  # entries of a block that share one test against the threshold
+COSINE_RESOLUTION = 2.0**-23  # embeddings are computed in float32 at best
 FEW_OPERATIONS = 1e12  # below this the longer lists of bfloat16 cost as much as its faster product saves
 
 
@@ -46,12 +48,14 @@ class BothWays:
     Attributes:
         repeated: rows of both sides that had to be searched again because of ties within the rounding bound.
         precision: of the matrix product.
+        resolution: similarities up to this one are not told from 0.
     """
 
     forward: Neighbours
     backward: Neighbours
     repeated: int
     precision: str
+    resolution: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,10 @@ def search(
 
     Raises:
         UsageError: k, the shapes or the precision do not fit, or the checkpoint is of another search.
-        DataError: an embedding is not finite, or the checkpoint is damaged.
+        DataError: an embedding is not finite, too long or too short (``rows.py`` has the bounds; rows of zeros are
+            as similar as 0 to all), or the checkpoint is damaged.
     """
-    _check(source, target, k, similarity, centring, precision)
+    check(source, target, k, similarity, centring, precision)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with torch.inference_mode(), _full_precision():
         passes = _sides(source, target, similarity, centring, where)
@@ -120,7 +125,8 @@ def search(
                 neighbours, again = kept.settle(way, queries, index, memory)
                 found[way] = neighbours
                 repeated += again
-    return BothWays(found["forward"], found["backward"], repeated, chosen)
+    resolution = COSINE_RESOLUTION if similarity == "cosine" else 0.0
+    return BothWays(found["forward"], found["backward"], repeated, chosen, resolution)
 
 
 def matrix_rate(width: int, precision: Literal["float32", "bfloat16"], device: str | None = None) -> float:
@@ -258,8 +264,8 @@ class _Pass:
     def settle(self, way: str, queries: Side, index: Side, memory: int) -> tuple[Neighbours, int]:
         """The k best in float64 of every query, and how many queries had to be searched again."""
         best, k = self.best[way], min(self.k, len(index))
-        rows = np.empty((len(queries), k), dtype=np.int64)
-        similarities = np.empty((len(queries), k), dtype=np.float32)
+        rows = np.full((len(queries), k), -1, dtype=np.int64)
+        similarities = np.full((len(queries), k), np.nan, dtype=np.float32)
         unsure = np.zeros(len(queries), dtype=bool)
         for chunk in queries.chunks():
             values, columns = best.values[chunk].float().cpu(), best.columns[chunk].cpu().long()
@@ -281,10 +287,19 @@ class _Pass:
             for part in _parts(near.sum(1).cpu().numpy(), memory // 64):
                 row, column = (found.cpu().numpy() for found in near[part].nonzero(as_tuple=True))
                 _keep_best(chosen[part][row], column, queries, index, rows, similarities)
+        if (rows < 0).any() or not np.isfinite(similarities).all():
+            row = int(np.flatnonzero((rows < 0).any(1) | ~np.isfinite(similarities).all(1))[0])
+            raise XevalError(
+                f"row {row} of the {queries.role} embeddings got no {k} neighbours, because {queries.device} gave "
+                "products that are not finite; search again with --device cpu."
+            )
         return Neighbours(rows, similarities), len(again)
 
 
-def _check(source: Vectors, target: Vectors, k: int, similarity: str, centring: str, precision: str) -> None:
+def check(
+    source: Vectors, target: Vectors, k: int, similarity: str, centring: str, precision: str = "auto"
+) -> None:
+    """Raise a UsageError for what :func:`search` cannot be asked for."""
     if source.ndim != 2 or target.ndim != 2 or source.shape[1] != target.shape[1]:
         raise UsageError(
             f"source {source.shape} and target {target.shape} must be two matrices of equal width; "
@@ -292,6 +307,9 @@ def _check(source: Vectors, target: Vectors, k: int, similarity: str, centring: 
         )
     if not len(source) or not len(target):
         raise UsageError("there is nothing to search: one side has no rows.")
+    for vectors in (source, target):
+        if vectors.dtype.kind != "f" or vectors.dtype.itemsize > 8:
+            raise UsageError(f"embeddings are of type {vectors.dtype}; use float32, float16 or float64.")
     if k < 1:
         raise UsageError(f"k is {k}; it must be at least 1.")
     for what, value, known in (
@@ -309,10 +327,10 @@ def _sides(
     source: Vectors, target: Vectors, similarity: Similarity, centring: Centring, device: torch.device
 ) -> list[tuple[tuple[str, ...], Side, Side]]:
     """The sweeps to make: the directions of each and its two sides."""
-    first, second = (
-        (_mean("source", source), _mean("target", target)) if centring == "language_mean" else (None, None)
-    )
     transform: Transform = "unit" if similarity == "cosine" else "distance"
+    first = second = None
+    if centring == "language_mean":
+        first, second = side_mean("source", source, transform), side_mean("target", target, transform)
     one = Side("source", source, transform, device, first)
     other = Side("target", target, transform, device, second)
     if centring != "mean_difference":
@@ -321,15 +339,6 @@ def _sides(
     moved_source = Side("source", source, "unit", device, after=difference)
     moved_target = Side("target", target, "unit", device, after=-difference)
     return [(("forward",), moved_source, other), (("backward",), one, moved_target)]
-
-
-def _mean(role: Role, vectors: Vectors) -> NDArray[np.float64]:
-    total = np.zeros(vectors.shape[1])
-    for first in range(0, len(vectors), CHUNK_ROWS):
-        rows = np.asarray(vectors[first : first + CHUNK_ROWS], dtype=np.float64)
-        require_finite(role, first, rows.sum(1))
-        total += rows.sum(0)
-    return total / len(vectors)
 
 
 def _unit_mean(side: Side) -> NDArray[np.float64]:

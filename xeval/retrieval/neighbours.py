@@ -1,14 +1,14 @@
 """Nearest neighbours with FAISS: the exact search is the reference, the approximate ones report their recall."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xeval.errors import UsageError
-
-Vectors = NDArray[np.floating[Any]]
+from xeval.retrieval.rows import CHUNK_ROWS, Role, Vectors, require_searchable, row_lengths
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ def nearest(queries: Vectors, index: Vectors, k: int = 1) -> Neighbours:
     """Exact k nearest rows of ``index`` [n, width] for each of ``queries`` [m, width] by cosine similarity.
 
     Which of several equally similar rows comes first is FAISS's own choice; ``xeval.retrieval.search`` fixes it.
-    """
-    import faiss
 
-    searcher = faiss.IndexFlatIP(index.shape[1])
-    searcher.add(_unit(index))
-    similarities, rows = searcher.search(_unit(queries), k)
-    return Neighbours(rows, similarities)
+    Raises:
+        UsageError: k exceeds the index.
+        DataError: as ``search``.
+    """
+    _require_rows(k, index)
+    return _exact(_unit("source", queries), _unit("target", index), k)
 
 
 def approximate(
@@ -68,14 +68,12 @@ def approximate(
 
     Raises:
         UsageError: the method is unknown, or k exceeds the index.
+        DataError: as ``search``.
     """
     import faiss
 
-    if not 1 <= k <= len(index):
-        raise UsageError(
-            f"k = {k} neighbours cannot be had from {len(index)} rows; choose 1 to {len(index)}."
-        )
-    stored, asked = _unit(index), _unit(queries)
+    _require_rows(k, index)
+    stored, asked = _unit("target", index), _unit("source", queries)
     width = stored.shape[1]
     searcher: Any
     if method == "ivf":
@@ -93,16 +91,38 @@ def approximate(
         raise UsageError(f"unknown approximate search {method!r}; use ivf or hnsw.")
     searcher.add(stored)
     similarities, rows = searcher.search(asked, k)
+    short = (rows < 0).any(1)  # the lists or the queue held fewer than k rows
+    if short.any():
+        whole = _exact(asked[short], stored, k)
+        rows[short], similarities[short] = whole.rows, whole.similarities
     drawn = np.random.default_rng(seed).permutation(len(asked))[:sample]
-    exact = faiss.IndexFlatIP(width)
-    exact.add(stored)
-    true_similarities, _ = exact.search(asked[drawn], k)
+    true_similarities = _exact(asked[drawn], stored, k).similarities
     # By similarity, so that a row equal to a true neighbour counts as that neighbour.
     found = similarities[drawn] >= true_similarities[:, -1:] - np.float32(1e-6)
     return Approximate(Neighbours(rows, similarities), name, float(found.mean()), len(drawn))
 
 
-def _unit(vectors: Vectors) -> NDArray[np.float32]:
-    single = np.asarray(vectors, dtype=np.float32)
-    norms = np.linalg.norm(single, axis=1, keepdims=True)
-    return np.ascontiguousarray(single / np.maximum(norms, np.float32(1e-12)))
+def _exact(asked: NDArray[np.float32], stored: NDArray[np.float32], k: int) -> Neighbours:
+    import faiss
+
+    searcher = faiss.IndexFlatIP(stored.shape[1])
+    searcher.add(stored)
+    similarities, rows = searcher.search(asked, k)
+    return Neighbours(rows, similarities)
+
+
+def _require_rows(k: int, index: Vectors) -> None:
+    if not 1 <= k <= len(index):
+        raise UsageError(
+            f"k = {k} neighbours cannot be had from {len(index)} rows; choose 1 to {len(index)}."
+        )
+
+
+def _unit(role: Role, vectors: Vectors) -> NDArray[np.float32]:
+    unit = np.empty(vectors.shape, dtype=np.float32)
+    for first in range(0, len(vectors), CHUNK_ROWS):
+        rows = np.asarray(vectors[first : first + CHUNK_ROWS], dtype=np.float64)
+        lengths = row_lengths(rows)
+        require_searchable(role, first, partial(np.asarray, rows), lengths, "unit")
+        unit[first : first + len(rows)] = rows / np.where(lengths > 0, lengths, 1)[:, None]
+    return unit

@@ -1,17 +1,15 @@
 """One collection of embeddings as the search sees it: normalised or shifted block by block, never as a whole."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xeval.errors import DataError
+from xeval.retrieval.rows import CENTRED_AWAY, CHUNK_ROWS, Role, Transform, require_searchable
 
-Transform = Literal["unit", "distance"]
-Role = Literal["source", "target"]
-CHUNK_ROWS = 1024
 ALIGNMENT = 8  # matrix units take rows of bfloat16 in steps of 16 bytes
 # A component of a converted row is off by a few roundings of float32 (2^-24 each) of the terms it is made from.
 CONVERSION = 2.0**-22
@@ -66,7 +64,11 @@ class Side:
         for rows in self.chunks():
             raw = self._raw(rows)
             lengths = raw.square().sum(1).sqrt().cpu().numpy()
-            require_finite(role, rows.start, lengths)
+            if before is not None and transform == "unit":
+                away = lengths <= CENTRED_AWAY * float(np.linalg.norm(before))
+                lengths[away] = 0
+                raw[torch.from_numpy(away).to(device)] = 0
+            require_searchable(role, rows.start, partial(_on_the_cpu, raw), lengths, transform)
             if transform == "unit":
                 self.scale[rows] = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
             if transform == "unit" and after is None:
@@ -149,8 +151,10 @@ class Side:
         self.roundings[torch.bfloat16] = measured
 
     def _read(self, rows: slice | NDArray[np.int64]) -> torch.Tensor:
-        """A copy: a slice of a file that is mapped for reading only may not become a tensor."""
+        """A copy: a slice of a file that is mapped for reading only may not become a tensor, nor another byte order."""
         values = self.vectors[rows]
+        if not values.dtype.isnative:
+            values = values.astype(values.dtype.newbyteorder("="))
         return torch.from_numpy(values.copy() if isinstance(rows, slice) else values).to(self.device)
 
     def _raw(self, rows: slice | NDArray[np.int64]) -> torch.Tensor:
@@ -175,11 +179,9 @@ class Side:
         return Rounding(total, CONVERSION * parts, np.zeros(len(self)), total)
 
 
-def require_finite(role: Role, first: int, values: NDArray[np.float64]) -> None:
-    """Raises DataError when one of ``values``, one a row from row ``first`` on, is not finite."""
-    if not np.isfinite(values).all():
-        row = first + int(np.flatnonzero(~np.isfinite(values))[0])
-        raise DataError(f"row {row} of the {role} embeddings is not finite; embed that sentence again.")
+def _on_the_cpu(rows: torch.Tensor) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = rows.cpu().numpy()
+    return values
 
 
 def _lengths(rows: torch.Tensor) -> NDArray[np.float64]:

@@ -31,13 +31,17 @@ SEARCH_SHARE = 0.1  # of the progress, where sentences have to be embedded first
 
 @dataclass(frozen=True)
 class Mined:
-    """Pairs, best first; the distinct sentences they are rows of (None of embeddings); how they were mined."""
+    """Pairs, best first; the distinct sentences they are rows of (None of embeddings); how they were mined.
+
+    ``remarks`` say what gave no pair.
+    """
 
     pairs: Pairs
     source: Sequence[str] | None
     target: Sequence[str] | None
     recipe: str
     blank: int
+    remarks: list[str]
 
     def lines(self) -> Iterator[tuple[float, str]]:
         """Score, and the line of score, source and target split by tabs."""
@@ -99,10 +103,17 @@ def mine_files(
             done = share
 
         steps.now("searching")
-        pairs = mine_as(
+        extracted = mine_as(
             settings, sides[0], sides[1], checkpoint=folder / "search", device=device, progress=progress
         )
-        yield Mined(pairs, texts[0] or None, texts[1] or None, describe_recipe(settings), sum(blank))
+        yield Mined(
+            extracted.pairs,
+            texts[0] or None,
+            texts[1] or None,
+            describe_recipe(settings),
+            sum(blank),
+            extracted.remarks(*map(str, files)),
+        )
 
 
 def plan_files(

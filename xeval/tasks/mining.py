@@ -5,7 +5,7 @@ once, candidates scored by margin, matched, and extracted from a threshold on.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xeval.errors import UsageError
 from xeval.examples import Translation
 from xeval.metrics import METRICS, best_threshold
-from xeval.retrieval import Cost, Distinct, Pairs, cost, distinct, mine, to_rows
+from xeval.retrieval import Cost, Distinct, Extracted, cost, distinct, extract, to_rows
 from xeval.sources.bucc import SPLITS, Collection, CollectionSource
 from xeval.tasks.base import Encoded, Predictions, Settings, Task
 from xeval.tasks.embedding import Embedding, depth_of
@@ -113,7 +113,7 @@ class Mining(Embedding):
             device: searches; it changes no result.
         """
         source = collection_source(task)
-        scored = []
+        scored, remarks = [], []
         for number, split in enumerate(SPLITS):
             collection = source.collection(root, language, split).first(limit)
             sides = [distinct(side.texts) for side in (collection.source, collection.target)]
@@ -127,7 +127,7 @@ class Mining(Embedding):
             def report(share: float, left: float, number: int = number) -> None:
                 progress((number + share) / len(SPLITS), left)
 
-            pairs = mine_as(
+            extracted = mine_as(
                 settings,
                 source_rows,
                 target_rows,
@@ -135,8 +135,11 @@ class Mining(Embedding):
                 progress=report,
                 device=device,
             )
-            scored.append(_scored(collection, pairs, sides[0], sides[1], str(settings["duplicates"])))
-        return _predictions(scored[0], scored[1])
+            remarks += extracted.remarks(f"{split}, {language}", f"{split}, English")
+            scored.append(
+                _scored(collection, extracted.pairs, sides[0], sides[1], str(settings["duplicates"]))
+            )
+        return replace(_predictions(scored[0], scored[1]), remarks=remarks)
 
     def sentences(self, task: Task, root: Path | None, language: str, limit: int | None) -> int:
         """Number of sentences of both sides and splits, repeated ones too."""
@@ -191,9 +194,11 @@ class Mining(Embedding):
 MINING = Mining()
 
 
-def mine_as(settings: Settings, source: NDArray[Any], target: NDArray[Any], **search_options: Any) -> Pairs:
-    """``xeval.retrieval.mine`` with a mining task's settings."""
-    return mine(
+def mine_as(
+    settings: Settings, source: NDArray[Any], target: NDArray[Any], **search_options: Any
+) -> Extracted:
+    """``xeval.retrieval.extract`` with a mining task's settings."""
+    return extract(
         source,
         target,
         int(settings["k"]),

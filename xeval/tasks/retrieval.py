@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xeval.encoder.tokens import TextEncoder
+from xeval.errors import XevalError
 from xeval.examples import Translation
 from xeval.retrieval import best_rows
 from xeval.sources import DjangoSource, FileSource, FirstOf
@@ -27,7 +28,8 @@ class Retrieval(Embedding):
 
     With ``layers`` = ``all`` one forward pass gives ``accuracy@0`` (embeddings) to ``accuracy@N`` beside the
     accuracy at ``layer``. The column ``neighbour`` is the row (from 0) of the sentence that was found, in the
-    order of the data; a sentence whose text is the right one counts as the right row.
+    order of the data; a sentence whose text is the right one counts as the right row. It is -1, and the prediction
+    empty, where no neighbour has a ratio margin.
     """
 
     name = "retrieval"
@@ -66,7 +68,7 @@ class Retrieval(Embedding):
         ]
         main = by_layer[int(settings["layer"])]
         sweep = {f"accuracy@{layer}": found.metrics["accuracy"] for layer, found in enumerate(by_layer)}
-        return Predictions(main.texts, {**main.metrics, **sweep}, main.columns)
+        return replace(main, metrics={**main.metrics, **sweep})
 
     def encode(self, examples: Sequence[Translation], encoder: TextEncoder, settings: Settings) -> Encoded:
         encoded = super().encode(examples, encoder, settings)
@@ -81,6 +83,11 @@ class Retrieval(Embedding):
     ) -> Predictions:
         from xeval.retrieval import search
 
+        for side in (foreign, english):
+            if empty := int((~side.any(axis=1)).sum()):
+                raise XevalError(
+                    f"{empty} of {len(side)} sentence embeddings are all zeros; the checkpoint's weights are damaged."
+                )
         found = search(
             foreign,
             english,
@@ -93,12 +100,18 @@ class Retrieval(Embedding):
         rows = {way: best_rows(found, settings["margin"], way) for way in asked}  # type: ignore[arg-type]
         right = {way: _right(answers[way], rows[way]) for way in asked}
         way = asked[0]
-        texts = [answers[way][row] for row in rows[way]]
+        texts = [answers[way][row] if row >= 0 else "" for row in rows[way]]
         neighbour = np.where(right[way], np.arange(len(examples)), rows[way]).tolist()
         num = np.zeros(len(examples))
         for way in asked:
             num += right[way] / len(asked)
-        return Predictions(texts, {"accuracy": (num, np.ones(len(num)))}, {"neighbour": neighbour})
+        remarks = [
+            f"{unanswered} of {len(examples)} {way} queries got no answer, because no neighbour has a ratio margin: "
+            "their neighbourhoods' mean similarity is not above 0; --margin distance scores them too."
+            for way in asked
+            if (unanswered := int((rows[way] < 0).sum()))
+        ]
+        return Predictions(texts, {"accuracy": (num, np.ones(len(num)))}, {"neighbour": neighbour}, remarks)
 
     def chance(self, examples: Sequence[Translation]) -> float | None:
         return 1 / len({e.target for e in examples})
@@ -106,7 +119,9 @@ class Retrieval(Embedding):
 
 def _right(texts: Sequence[str], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether each row found holds the text of the right row: equal sentences are one answer."""
-    return np.asarray([texts[row] == text for row, text in zip(rows, texts, strict=True)], np.bool_)
+    return np.asarray(
+        [row >= 0 and texts[row] == text for row, text in zip(rows, texts, strict=True)], np.bool_
+    )
 
 
 RETRIEVAL = Retrieval()
