@@ -5,7 +5,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -506,24 +506,30 @@ class _Evaluator:
         return record, rows
 
     def _predict(self, unit: Unit, examples: list[Example], loop: "Loop") -> Predictions:
-        from xeval.encoder.pooling import require_room
+        from xeval.encoder.fit import fit
 
         kind, task = unit.task.kind, unit.task
         encoded, model = self.shared.encoded(unit, self), self.model(unit)
-        require_room(model, encoded.sequences, unit.name)
+        fitted = fit(
+            loop,
+            model,
+            encoded.sequences,
+            lambda batch: kind.reduce(model, batch, unit.settings),
+            unit.name,
+        )
         self.watcher.started(unit, len(encoded.sequences))
         # Every layer of every sentence of a whole benchmark would take gigabytes.
         remembers = kind.remembers and unit.settings.get("layers") != "all"
         known = self._known.setdefault(value_digest(unit.settings), {}) if remembers else None
-        reduced: Reduced = loop.run(
-            encoded.sequences, lambda batch: kind.reduce(model, batch, unit.settings), known
-        )
+        reduced: Reduced = loop.run(fitted.sequences, fitted.reduce, known)
         labels = match_labels(task.labels, self.checkpoint.label_names) if task.labels else ()
-        return kind.predict(examples, encoded, reduced, labels, task, unit.language)
+        predictions = kind.predict(examples, encoded, reduced, labels, task, unit.language)
+        return replace(predictions, remarks=(*fitted.remarks, *predictions.remarks))
 
     def _mine(self, unit: Unit, kind: Mining, loop: "Loop") -> Predictions:
         """Embed both splits into files below the store, block by block, and mine them."""
-        from xeval.encoder.pooling import embed_to_file, require_room
+        from xeval.encoder.fit import fit
+        from xeval.encoder.pooling import embed_to_file, embeddings
 
         model, data = self.model(unit), self.options.data
         sentences = kind.sentences(unit.task, data, unit.language, self.options.limit)
@@ -535,8 +541,9 @@ class _Evaluator:
 
         def sequences(texts: Sequence[str]) -> "Sequences":
             made = kind.sequences(texts, self.encoder, unit.settings)
-            require_room(model, made, unit.name)
-            return made
+            return fit(
+                loop, model, made, lambda batch: {"embedding": embeddings(model, batch)}, unit.name
+            ).sequences
 
         def embed(texts: Sequence[str], path: Path) -> Any:
             return embed_to_file(texts, path, int(model.config.hidden_size), sequences, loop, model)

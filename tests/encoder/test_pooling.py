@@ -8,9 +8,8 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from xeval.encoder.loop import Batch, Loop
-from xeval.encoder.pooling import cut_at_layer, embed_to_file, embeddings, require_room, sentence_sequences
+from xeval.encoder.pooling import cut_at_layer, embed_to_file, embeddings, sentence_sequences
 from xeval.encoder.tokens import TextEncoder
-from xeval.errors import UsageError
 
 TEXTS = ["Anna works in Berlin.", "Die Lisa", "", "柏林工作 brown fox jumps over the lazy dog", "Die Lisa"]
 
@@ -85,10 +84,3 @@ def test_sentences_are_embedded_block_by_block_and_gone_on_with(
     assert seen == TEXTS  # two before the interruption, three after
     assert sum(progress) == len(TEXTS)
     np.testing.assert_array_equal(again, whole)
-
-
-def test_a_sequence_longer_than_the_positions_is_said(tiny_encoder: Path, encoder: TextEncoder) -> None:
-    model = AutoModel.from_pretrained(tiny_encoder)
-    sequences = sentence_sequences(["Anna " * 600], encoder, 4096, "mean")
-    with pytest.raises(UsageError, match=r"x: the encoder reads at most 512 tokens, .* lower --max-length"):
-        require_room(model, sequences, "x")

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xeval.encoder.tokens import Ids
 
+Sharing = Literal["any", "equal lengths", "none"]
+"""Which sequences may be in one batch: shorter ones are padded, none is, or each is alone."""
 DEFAULT_TOKEN_BUDGET = {"cpu": 2048, "cuda": 65536}
 
 
@@ -52,7 +55,10 @@ class Sequences:
 
 
 def by_token_budget(
-    lengths: NDArray[np.int64], rows: Sequence[int] | NDArray[np.int64], budget: int
+    lengths: NDArray[np.int64],
+    rows: Sequence[int] | NDArray[np.int64],
+    budget: int,
+    sharing: Sharing = "any",
 ) -> Iterator[NDArray[np.int64]]:
     """Cut ``rows``, sorted longest first, into batches of at most ``budget`` padded tokens (at least one row).
 
@@ -62,6 +68,9 @@ def by_token_budget(
     order = rows[np.argsort(-lengths[rows], kind="stable")]
     start = 0
     while start < len(order):
-        count = max(1, budget // max(1, int(lengths[order[start]])))
+        length = lengths[order[start]]
+        count = 1 if sharing == "none" else max(1, budget // max(1, int(length)))
+        if sharing == "equal lengths":
+            count = min(count, int((lengths[order[start : start + count]] == length).sum()))
         yield order[start : start + count]
         start += count

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xeval.encoder.batches import DEFAULT_TOKEN_BUDGET, Sequences, by_token_budget
+from xeval.encoder.batches import DEFAULT_TOKEN_BUDGET, Sequences, Sharing, by_token_budget
 from xeval.errors import XevalError
 
 Reduced = dict[str, NDArray[Any]]
@@ -47,6 +47,7 @@ class Loop:
 
     Attributes:
         token_budget: padded tokens per batch; halved for good when the device runs out of memory.
+        sharing: which sequences may be in one batch.
         progress: called with the number of sequences that a finished batch stands for.
     """
 
@@ -54,6 +55,7 @@ class Loop:
     pad_id: int
     token_budget: int = 0
     progress: Callable[[int], None] | None = None
+    sharing: Sharing = "any"
     tokens: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -81,12 +83,12 @@ class Loop:
         lengths = sequences.lengths
         results: Reduced = {}
         left = self._recall(results, known, keys, rows, stands_for) if known else rows
-        waiting = list(by_token_budget(lengths, left, self.token_budget))[::-1]
+        waiting = list(by_token_budget(lengths, left, self.token_budget, self.sharing))[::-1]
         with torch.inference_mode():
             while waiting:
                 chosen = waiting.pop()
                 try:
-                    reduced = {k: v.cpu() for k, v in reduce(self._pad(sequences, chosen)).items()}
+                    reduced = {k: v.cpu() for k, v in reduce(self.batch(sequences, chosen)).items()}
                 except torch.OutOfMemoryError as error:
                     if len(chosen) == 1:
                         raise XevalError(
@@ -96,7 +98,7 @@ class Loop:
                     torch.cuda.empty_cache()
                     self.token_budget //= 2
                     remaining = np.concatenate([chosen, *reversed(waiting)])
-                    waiting = list(by_token_budget(lengths, remaining, self.token_budget))[::-1]
+                    waiting = list(by_token_budget(lengths, remaining, self.token_budget, self.sharing))[::-1]
                     continue
                 at = position[chosen]
                 for name, values in reduced.items():
@@ -130,7 +132,8 @@ class Loop:
                 self.progress(int(stands_for[number]))
         return rows[left]
 
-    def _pad(self, sequences: Sequences, rows: NDArray[np.int64]) -> Batch:
+    def batch(self, sequences: Sequences, rows: NDArray[np.int64]) -> Batch:
+        """The chosen rows, padded on the right to the longest of them."""
         lengths = [len(sequences.ids[row]) for row in rows]
         width = max(lengths)
         ids = np.full((len(rows), width), self.pad_id, np.int64)

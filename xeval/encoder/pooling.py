@@ -80,16 +80,6 @@ def sentence_sequences(
     return Sequences([ids for ids, _ in built], types, np.asarray(ranges, np.int64).reshape(-1, 2))
 
 
-def require_room(model: Any, sequences: Sequences, what: str) -> None:
-    """Raise a UsageError when a sequence is longer than the positions that the model has."""
-    limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)
-    longest = int(sequences.lengths.max())
-    if 0 < limit < longest:
-        raise UsageError(
-            f"{what}: the encoder reads at most {limit} tokens, a sequence has {longest}; lower --max-length."
-        )
-
-
 def embeddings(model: Any, batch: Batch, *, every_layer: bool = False) -> torch.Tensor:
     """Pooled last hidden states [rows, width], or those of all layers [rows, layers + 1, width], in float32."""
     assert batch.marks is not None

@@ -231,12 +231,19 @@ class _Embedder:
         )
 
     def __call__(self, texts: Sequence[str], path: Path) -> NDArray[np.float32]:
-        from xeval.encoder.pooling import embed_to_file, require_room
+        from xeval.encoder.fit import fit
+        from xeval.encoder.pooling import embed_to_file, embeddings
 
         def sequences(block: Sequence[str]) -> "Sequences":
             made = MINING.sequences(block, self.encoder, self.settings)
-            require_room(self.model, made, self.name)
-            return made
+            fitted = fit(
+                self.loop,
+                self.model,
+                made,
+                lambda batch: {"embedding": embeddings(self.model, batch)},
+                self.name,
+            )
+            return fitted.sequences
 
         return embed_to_file(
             texts, path, int(self.model.config.hidden_size), sequences, self.loop, self.model
