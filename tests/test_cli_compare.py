@@ -142,10 +142,8 @@ def test_a_missing_source_is_named(xeval: Run) -> None:
 
 def test_different_items_are_refused_by_the_first(xeval: Run, store: Path) -> None:
     for path in sorted((store / "units" / "xnli" / "de").glob("mnli-2*.parquet")):
-        import pyarrow.parquet as pq
-
-        table = pq.read_table(path)
-        pq.write_table(table.slice(1), path)
+        record, rows = Store(store).read(path)
+        Store(store).write(record, {name: values[1:] for name, values in rows.items()})
     code, _, err = xeval("compare", store, "none", "mnli")
     assert code == 1
     assert "lacks item '0'" in err

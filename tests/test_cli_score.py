@@ -34,7 +34,13 @@ def store(tmp_path: Path) -> Path:
             data_digest="d",
         )
         Store(tmp_path / "store").write(
-            record, {"item_id": ["0", "1"], "prediction": ["neutral", "entailment"]}
+            record,
+            {
+                "item_id": ["0", "1"],
+                "prediction": ["neutral", "entailment"],
+                "accuracy.num": [1, 0],
+                "accuracy.den": [1, 1],
+            },
         )
     return tmp_path / "store"
 

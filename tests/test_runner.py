@@ -115,6 +115,21 @@ def test_a_second_run_computes_nothing(tmp_path: Path, data: Path, models: Path)
     assert (outcome.done, outcome.reused, second.finished_units) == (0, 8, [])
 
 
+def test_a_damaged_unit_is_computed_anew_and_nothing_else_is(
+    tmp_path: Path, data: Path, models: Path
+) -> None:
+    evaluate(models, data, tmp_path / "s", ("pawsx",))
+    before = contents(tmp_path / "s")
+    rows, record = sorted((tmp_path / "s").rglob("*.parquet"))[:2]
+    for path, place in ((rows, 10), (record, -20)):  # among the rows, and in what follows them
+        content = bytearray(path.read_bytes())
+        content[place] ^= 1
+        path.write_bytes(content)
+    second = Silent()
+    assert evaluate(models, data, tmp_path / "s", ("pawsx",), watcher=second).done == 2
+    assert contents(tmp_path / "s") == before
+
+
 def test_a_retrained_checkpoint_at_the_same_path_is_evaluated_again(
     tmp_path: Path, data: Path, models: Path, make_checkpoint: Make
 ) -> None:

@@ -4,12 +4,13 @@ import os
 import stat
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from xeval.errors import StoreError
-from xeval.store import METADATA_KEY, Store, UnitRecord, read_scores, read_table
+from xeval.store import METADATA_KEY, Store, UnitRecord, read_record, read_scores, read_sums, read_table
 
 
 def record(**changes: object) -> UnitRecord:
@@ -44,12 +45,27 @@ ROWS: dict[str, list[object]] = {
 }
 
 
+def unsealed(store: Store, old: UnitRecord) -> Path:
+    """A unit's file without digests, as they were written before schema version 2."""
+    path = store.unit_path(old.task, old.language, old.fingerprint, old.identity)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {METADATA_KEY: old.model_dump_json(exclude={"items", "sums"}).encode()}
+    pq.write_table(pa.table(ROWS).replace_schema_metadata(metadata), path, compression="zstd")
+    return path
+
+
 def test_a_unit_reads_back_as_tidy_scores(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.prepare()
     path = store.write(record(), ROWS)
     assert store.finished() == {"f" * 32: {"12345678": path}}
-    assert store.read(path) == (record(), ROWS)
+    assert store.read(path) == (record(items=3, sums={"accuracy": (2.0, 3.0)}), ROWS)
+    assert read_table(path, ["hops"]).column_names == ["hops"]
+    assert pd.read_parquet(path)["prediction"].tolist() == [
+        "x",
+        "y",
+        "z",
+    ]  # the seal is in no other reader's way
     frame = read_scores(tmp_path)
     assert frame["num"].tolist() == [1.0, 0.0, 1.0]
     assert frame.iloc[0][["condition", "target", "seed", "lang", "parent", "phase"]].tolist() == [
@@ -94,19 +110,112 @@ def test_damaged_files_are_named_and_the_others_are_read(tmp_path: Path, damage:
         read_scores(tmp_path)
 
 
-def test_a_file_damaged_in_the_middle_is_one_sentence(tmp_path: Path) -> None:
-    path = Store(tmp_path).write(record(), {**ROWS, "prediction": ["x" * 5000, "y" * 300, "z"]})
+def flip(path: Path, bit: int) -> None:
     content = bytearray(path.read_bytes())
-    content[4:60] = b"\x00" * 56
+    content[bit // 8] ^= 1 << bit % 8
     path.write_bytes(content)
+
+
+def test_whichever_bit_of_a_unit_is_flipped_it_is_noticed_before_a_byte_is_decoded(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    path = store.write(record(), ROWS)
+    whole, known = path.read_bytes(), read_record(path)
+    bits = [*range(0, 8 * len(whole), 97), *range(8 * (len(whole) - 8), 8 * len(whole))]
+    for bit in bits:
+        flip(path, bit)
+        with pytest.raises(StoreError, match="damaged") as raised:
+            store.read(path)
+        assert str(path) in str(raised.value)
+        assert "\n" not in str(raised.value)
+        assert store.sound({"12345678": path}) == {}
+        assert store.finished_at(path.parent, "f" * 32) == {}
+        try:
+            assert read_record(path) == known  # of which the scores are made; its digest is another
+        except StoreError as error:
+            assert "damaged" in str(error)  # noqa: PT017
+        flip(path, bit)
+    assert store.sound({"12345678": path}) == {"12345678": path}
+
+
+@pytest.mark.parametrize("mark", [b"xeval\0sealed", b"PAR1"])
+def test_a_file_that_lost_its_seal_or_was_written_by_another_program_is_damaged(
+    tmp_path: Path, mark: bytes
+) -> None:
+    path = Store(tmp_path).write(record(), ROWS)
+    content = path.read_bytes()
+    cut = content.index(mark, 4)
+    path.write_bytes(content[:cut] + bytes(len(mark)) + content[cut + len(mark) :])
     with pytest.raises(StoreError, match="damaged"):
+        read_table(path)
+    Store(tmp_path).write(record(), ROWS)
+    pq.write_table(pq.read_table(path).slice(1), path)
+    with pytest.raises(StoreError, match="its digests are missing"):
         read_table(path)
 
 
-def test_records_of_a_newer_schema_ask_for_an_upgrade_and_unknown_fields_are_ignored(tmp_path: Path) -> None:
+def test_files_from_before_digests_are_read_and_told_from_checked_ones(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    store.write(record(schema_version=99), ROWS)
-    assert "upgrade" in store.records()[1][0].reason
+    old = unsealed(store, record(schema_version=1))
+    new = store.write(record(identity="new"), ROWS)
+    assert [(path, unit.checked) for path, unit in store.records()[0]] == [(old, False), (new, True)]
+    assert read_table(old).equals(read_table(new))
+    assert (
+        read_sums(old, read_record(old)) == read_sums(new, read_record(new)) == (3, {"accuracy": (2.0, 3.0)})
+    )
+    assert store.sound({"12345678": old}) == {"12345678": old}
+    old.write_bytes(old.read_bytes()[:-1])
+    assert store.sound({"12345678": old}) == {}
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -1.0, None, "x"])
+def test_what_is_no_share_is_never_stored(tmp_path: Path, wrong: object) -> None:
+    with pytest.raises(StoreError, match="stored"):
+        Store(tmp_path).write(record(), {**ROWS, "accuracy.den": [1.0, wrong, 1.0]})
+    with pytest.raises(StoreError, match="cannot be stored"):
+        Store(tmp_path).write(record(), {**ROWS, "prediction": ["\ud800", "", ""]})
+    assert list(tmp_path.rglob("*.parquet")) == []
+
+
+def test_what_is_no_file_or_has_gone_is_named_and_the_others_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    good = store.write(record(), ROWS)
+    (good.parent / "folder.parquet").mkdir()
+    os.mkfifo(good.parent / "pipe.parquet")
+    (good.parent / "link.parquet").symlink_to("nowhere")
+    closed = tmp_path / "units" / "closed"
+    closed.mkdir()
+    listing = os.scandir
+
+    def scandir(folder: Path) -> object:
+        if Path(folder) == closed:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listing(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    records, damaged = store.records()
+    assert [path for path, _ in records] == [good]
+    assert {unit.path.name: unit.reason.partition(": ")[2] for unit in damaged} == {
+        "closed": "cannot be read (Permission denied); make it readable or move it away.",
+        "folder.parquet": "is not a file; move it out of the store.",
+        "pipe.parquet": "is not a file; move it out of the store.",
+        "link.parquet": "is not a file; move it out of the store.",
+    }
+    good.unlink()
+    with pytest.raises(StoreError, match="has gone"):
+        read_table(good)
+
+
+def test_records_of_a_newer_schema_ask_for_an_upgrade_and_unknown_fields_are_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    monkeypatch.setattr("xeval.store.SCHEMA_VERSION", 99)
+    store.write(record(), ROWS)
+    unsealed(store, record(schema_version=99, identity="other"))  # whose digests may stand elsewhere
+    monkeypatch.undo()
+    assert ["upgrade" in unit.reason for unit in store.records()[1]] == [True, True]
     assert UnitRecord.model_validate(record().model_dump() | {"invented_later": 1}) == record()
 
 
@@ -169,7 +278,7 @@ def test_a_read_only_file_system_is_one_sentence(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("xeval.store.tempfile.TemporaryFile", refuse)
     with pytest.raises(StoreError, match="Read-only file system"):
         Store(tmp_path).prepare()
-    monkeypatch.setattr("xeval.store.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("xeval.files.tempfile.mkstemp", refuse)
     with pytest.raises(StoreError, match="cannot be written"):
         Store(tmp_path).write(record(), ROWS)
 
@@ -196,3 +305,17 @@ def test_a_unit_is_held_by_one_at_a_time(tmp_path: Path) -> None:
             assert not again
     with store.claim("a") as mine:
         assert mine
+
+
+def test_a_lock_that_cannot_be_taken_is_one_sentence(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.prepare()
+    (tmp_path / "locks" / "a.lock").mkdir()
+    with pytest.raises(StoreError, match="cannot be taken"), store.claim("a"):
+        pass
+    umask = os.umask(0o002)
+    try:
+        with store.claim("b"):
+            assert stat.S_IMODE((tmp_path / "locks" / "b.lock").stat().st_mode) == 0o664
+    finally:
+        os.umask(umask)

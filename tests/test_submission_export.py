@@ -143,7 +143,11 @@ def unit(store: Path, rows: dict[str, list[Any]], **fields: Any) -> None:
     }
     length = len(next(iter(rows.values())))
     filled = {"item_id": [str(n) for n in range(length)], "prediction": [""] * length, **rows}
-    Store(store).write(UnitRecord.model_validate({**known, **fields}), filled)
+    record = UnitRecord.model_validate({**known, **fields})
+    shares = {
+        f"{name}.{part}": [1.0] * len(filled["item_id"]) for name in record.metrics for part in ("num", "den")
+    }
+    Store(store).write(record, {**filled, **shares})
 
 
 def test_tatoeba_is_written_in_the_order_of_the_sorted_english(tmp_path: Path) -> None:

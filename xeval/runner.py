@@ -236,7 +236,7 @@ def plan(
                         "limit": options.limit,
                     }
                     fingerprint = value_digest(inputs)
-                    held = finished.get(fingerprint, {})
+                    held = store.sound(finished.get(fingerprint, {}))
                     status: Status = "done" if identity in held else "copy" if held else "todo"
                     units.append(
                         Unit(checkpoint, task, language, settings, inputs, fingerprint, identity, status)

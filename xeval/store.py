@@ -11,28 +11,56 @@ and lineage card, so that a card written later, or a copy under another name, ge
 A unit's file holds one row per item (item_id, cluster_id, hops, category, prediction, what else its kind stores,
 and ``<metric>.num``, ``<metric>.den``); its metadata holds everything else that is known of it
 (:class:`UnitRecord`). Tables are derived.
+
+Since schema version 2 a seal stands between the pages of a file and its Parquet footer, where readers of Parquet see
+nothing: a mark, a digest of all that comes after the digest (the footer with the record), a digest of all that comes
+before the seal (the rows), and the place of the record in the footer. Whoever reads the record checks the first digest,
+whoever reads the rows both, before any byte is decoded. Files of schema version 1 are read unchecked.
 """
 
-import json
+import hashlib
+import math
 import os
 import shutil
+import struct
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from xeval.errors import StoreError
+from xeval.files import is_regular, locked, real_folders, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 METADATA_KEY = b"xeval"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+SEALED_SINCE = 2  # the schema version from which on a file without a seal is damaged
+SEAL = struct.Struct(
+    "<16s16s16sQQ"
+)  # mark, digest of what follows it, digest of the rows, record's place, its length
+MARK = b"xeval\0sealed\xd7\x1a\xc3\x9e"
+DIGEST_BYTES = 16
+END_BYTES = 1 << 14  # what is read of a file for its record, which is mostly enough
+FOOTER_END = 8  # of a Parquet file: the footer's length in 4 bytes, and its mark
+PARQUET = b"PAR1"
+# What decoding damaged bytes raises: Arrow's own errors are among OSError, ValueError, TypeError and KeyError.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    RuntimeError,
+    NotImplementedError,
+    MemoryError,
+)
 ITEM_COVARIATES = ("category", "overlap_rank")  # what the hop regression can take beside the hops
 NO_SEED = -1
 
@@ -43,7 +71,8 @@ class UnitRecord(BaseModel):
     ``metrics`` are the task's, the main one among them, and what its kind adds (``accuracy@7``: at layer 7);
     ``metric_versions`` and ``signatures`` are of the task's metrics, and empty in older files. ``constant`` is the one
     prediction that every item got although their gold answers differ, as of a collapsed checkpoint; None where
-    predictions differ, and in older files. ``remarks`` are to be read with the scores.
+    predictions differ, and in older files. ``remarks`` are to be read with the scores. ``items`` and ``sums`` (of every
+    metric's num and den over the items) are what :meth:`Store.write` finds in the rows; older files have none.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -75,11 +104,18 @@ class UnitRecord(BaseModel):
     finished: str = ""
     constant: str | None = None
     remarks: list[str] = Field(default_factory=list)
+    items: int | None = None
+    sums: dict[str, tuple[float, float]] = Field(default_factory=dict)
+
+    @property
+    def checked(self) -> bool:
+        """Whether the file carries digests, so that damage to it is noticed."""
+        return self.schema_version >= SEALED_SINCE
 
 
 @dataclass(frozen=True)
 class DamagedUnit:
-    """A unit's file that cannot be read, and why."""
+    """A file or folder of a store that cannot be read, and why."""
 
     path: Path
     reason: str
@@ -98,16 +134,28 @@ class Store:
         return self.root / _folder(limit) / task / language / f"{fingerprint}-{identity}.parquet"
 
     def finished(self, limit: int | None = None) -> dict[str, dict[str, Path]]:
-        """Files by fingerprint and identity, of the units whose file begins and ends as a Parquet file does."""
-        return _by_fingerprint(_unit_files(self.root / _folder(limit)))
+        """Files by fingerprint and identity, as their names say; :meth:`sound` says which of them can be used."""
+        return _by_fingerprint(_unit_files(self.root / _folder(limit), []))
 
     def finished_at(self, folder: Path, fingerprint: str) -> dict[str, Path]:
-        """As :meth:`finished` for one fingerprint, looked up now in the folder of its task and language."""
-        return _by_fingerprint(folder.glob(f"{fingerprint}-*.parquet")).get(fingerprint, {})
+        """As :meth:`finished` for one fingerprint, looked up now in the folder of its task and language; sound ones."""
+        return self.sound(_by_fingerprint(folder.glob(f"{fingerprint}-*.parquet")).get(fingerprint, {}))
+
+    def sound(self, files: Mapping[str, Path]) -> dict[str, Path]:
+        """Those of a unit's files by identity that are as they were written, rows included.
+
+        Of a file without digests only its two ends and its record can be checked.
+        """
+        return {identity: path for identity, path in files.items() if _is_sound(path)}
 
     def read(self, path: Path) -> tuple[UnitRecord, dict[str, list[Any]]]:
-        """A unit's record and its rows by column."""
-        return _read_record(path), read_table(path).to_pydict()
+        """A unit's record and its rows by column.
+
+        Raises:
+            StoreError: the file is damaged, gone or cannot be read.
+        """
+        unit = _open(path, rows=True)
+        return _record(unit), _rows(unit).to_pydict()
 
     def prepare(self) -> None:
         """Create the store, or raise a :class:`StoreError` when it cannot be written."""
@@ -127,18 +175,16 @@ class Store:
 
         The operating system frees the lock when the holder dies, however it dies.
         """
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.root / "locks" / f"{fingerprint}.lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+        path = self.root / "locks" / f"{fingerprint}.lock"
+        with ExitStack() as stack:
+            try:
+                mine = stack.enter_context(locked(path))
+            except OSError as error:
+                raise StoreError(
+                    f"{path}: the lock cannot be taken ({error.strerror or error}); let its owner make it writable "
+                    "for you, or delete it while nothing runs."
+                ) from error
+            yield mine
 
     @contextmanager
     def work(self, fingerprint: str) -> Iterator[Path]:
@@ -151,7 +197,7 @@ class Store:
                 f"{folder}: cannot be made ({error.strerror}); free space or choose another --store."
             ) from error
         yield folder
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # what stays there must not cost the result
 
     def write(self, record: UnitRecord, rows: dict[str, list[Any]]) -> Path:
         """Write a unit in one step: temporary file, flush to disk, rename.
@@ -159,25 +205,18 @@ class Store:
         Raises:
             StoreError: the disk is full or the store cannot be written; nothing half-written stays behind.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        table = pa.table(rows).replace_schema_metadata({METADATA_KEY: record.model_dump_json().encode()})
         path = self.unit_path(record.task, record.language, record.fingerprint, record.identity, record.limit)
-        temporary = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)
-            temporary = Path(name)
-            with os.fdopen(handle, "wb") as file:
-                pq.write_table(table, file, compression="zstd")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.chmod(0o644)
-            temporary.replace(path)
+            sums = {
+                name: _sums(path, name, rows[f"{name}.num"], rows[f"{name}.den"]) for name in record.metrics
+            }
+            found = {"schema_version": SCHEMA_VERSION, "items": len(rows["item_id"]), "sums": sums}
+            parts = _seal(record.model_copy(update=found), rows)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{path}: the results cannot be stored ({_first_line(error)}).") from error
+        try:
+            write_whole(path, lambda stream: stream.writelines(parts))
         except OSError as error:
-            if temporary is not None:
-                temporary.unlink(missing_ok=True)
             raise StoreError(
                 f"{path}: cannot be written ({error.strerror or error}); free space or choose another --store, "
                 "then run again: finished units are kept."
@@ -190,10 +229,11 @@ class Store:
             raise StoreError(
                 f"{self.root}: no such store; make one with `xeval run CHECKPOINTS --store DIR`."
             )
-        good, damaged = [], []
-        for path in sorted(_unit_files(self.root / _folder(limit))):
+        good: list[tuple[Path, UnitRecord]] = []
+        damaged: list[DamagedUnit] = []
+        for path in sorted(_unit_files(self.root / _folder(limit), damaged)):
             try:
-                good.append((path, _read_record(path)))
+                good.append((path, read_record(path)))
             except StoreError as error:
                 damaged.append(DamagedUnit(path, str(error)))
         return good, damaged
@@ -203,10 +243,10 @@ class Store:
         held = sorted(
             int(number)
             for folder in self.root.glob("limited-*")
-            if (number := folder.name.removeprefix("limited-")).isdecimal() and any(_unit_files(folder))
+            if (number := folder.name.removeprefix("limited-")).isdecimal() and any(_unit_files(folder, []))
         )
         others = [f"with --limit {number}" for number in held if number != limit]
-        if limit is not None and any(_unit_files(self.root / _folder(None))):
+        if limit is not None and any(_unit_files(self.root / _folder(None), [])):
             others.insert(0, "without --limit")
         what = "results" if limit is None else f"results with --limit {limit}"
         advice = f"it holds some {' and '.join(others)}" if others else "fill it with `xeval run`"
@@ -227,15 +267,46 @@ class Store:
         return sorted(newest.values(), key=lambda entry: entry[0]), damaged
 
 
-def read_table(path: Path) -> "pa.Table":
-    """The rows of a unit."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def read_record(path: Path) -> UnitRecord:
+    """A unit's record, without its rows.
 
+    Raises:
+        StoreError: the file is damaged, gone or cannot be read.
+    """
+    return _record(_open(path, rows=False))
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> "pa.Table":
+    """The rows of a unit, or only some of their columns.
+
+    Raises:
+        StoreError: the file is damaged, gone or cannot be read, or lacks a column.
+    """
+    unit = _open(path, rows=True)
+    if not unit.record:
+        _record(unit)  # a file that has lost its seal is not read as one that never had any
+    return _rows(unit, columns)
+
+
+def read_sums(path: Path, record: UnitRecord) -> tuple[int, dict[str, tuple[float, float]]]:
+    """The number of a unit's items, and of every metric the sums of num and den over them.
+
+    They stand in the record, and only of a file of schema version 1 are the rows read.
+
+    Raises:
+        StoreError: as :func:`read_table`.
+    """
+    if record.checked and record.items is not None:
+        return record.items, record.sums
+    rows = read_table(path)
     try:
-        return pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise StoreError(f"{path}: damaged ({_first_line(error)}); delete it and run again.") from error
+        sums = {
+            name: _sums(path, name, *(rows[f"{name}.{part}"].to_pylist() for part in ("num", "den")))
+            for name in record.metrics
+        }
+    except UNREADABLE as error:
+        raise _damaged(path, _first_line(error)) from error
+    return rows.num_rows, sums
 
 
 def read_scores(root: Path, limit: int | None = None) -> "pd.DataFrame":
@@ -296,48 +367,152 @@ def _folder(limit: int | None) -> str:
     return "units" if limit is None else f"limited-{limit}"
 
 
-def _unit_files(folder: Path) -> Iterator[Path]:
-    for directory, _, names in os.walk(folder):
+def _unit_files(folder: Path, unreadable: list[DamagedUnit]) -> Iterator[Path]:
+    """Whatever is called as a unit's file is; tells of folders that cannot be listed."""
+
+    def tell(where: Path, error: OSError) -> None:
+        if where != folder or not isinstance(error, FileNotFoundError):
+            reason = f"{where}: cannot be read ({error.strerror or error}); make it readable or move it away."
+            unreadable.append(DamagedUnit(where, reason))
+
+    def enter(child: Path) -> bool:
+        return child.suffix != ".parquet"
+
+    for directory, names in real_folders(folder, enter, tell):
         for name in names:
             if name.endswith(".parquet") and not name.startswith("."):
-                yield Path(directory, name)
+                yield directory / name
 
 
 def _by_fingerprint(paths: Iterable[Path]) -> dict[str, dict[str, Path]]:
-    """Whole files by fingerprint and identity."""
     found: dict[str, dict[str, Path]] = {}
     for path in paths:
         fingerprint, _, identity = path.stem.partition("-")
-        if _ends_well(path):
-            found.setdefault(fingerprint, {})[identity] = path
+        found.setdefault(fingerprint, {})[identity] = path
     return found
 
 
-def _ends_well(path: Path) -> bool:
-    """Whether the file begins and ends with Parquet's mark: a cheap check that finds truncation."""
-    with path.open("rb") as file:
-        head = file.read(4)
-        size = file.seek(0, os.SEEK_END)
-        if size < 12:
-            return False
-        file.seek(-4, os.SEEK_END)
-        return head == file.read(4) == b"PAR1"
+def _is_sound(path: Path) -> bool:
+    try:
+        unit = _open(path, rows=True)
+        if not unit.record:
+            _record(unit)
+    except StoreError:
+        return False
+    return unit.content.startswith(PARQUET) and unit.content.endswith(PARQUET)
 
 
-def _read_record(path: Path) -> UnitRecord:
+@dataclass(frozen=True)
+class _UnitFile:
+    """What was read of a unit's file, compared with its digests: its record (empty without a seal) and its bytes."""
+
+    path: Path
+    record: bytes
+    content: bytes
+
+
+def _seal(record: UnitRecord, rows: dict[str, list[Any]]) -> tuple[bytes, bytes, bytes]:
+    """The three parts of a unit's file: pages, seal, footer."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text = record.model_dump_json().encode()
+    sink = pa.BufferOutputStream()
+    table = pa.table(rows).replace_schema_metadata({METADATA_KEY: text})
+    pq.write_table(table, sink, compression="zstd")
+    content = sink.getvalue().to_pybytes()
+    cut = len(content) - FOOTER_END - int.from_bytes(content[-8:-4], "little")
+    pages, footer = content[:cut], content[cut:]
+    digested = SEAL.pack(b"", b"", _digest(pages), footer.index(text), len(text))[2 * DIGEST_BYTES :]
+    return pages, MARK + _digest(digested + footer) + digested, footer
+
+
+def _open(path: Path, *, rows: bool) -> _UnitFile:
+    """Read a unit's file, all of it or what holds the record, and compare it with its digests."""
+    try:
+        if not is_regular(path) and os.path.lexists(path):
+            raise StoreError(f"{path}: is not a file; move it out of the store.")
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(0 if rows else max(0, size - END_BYTES))
+            content = file.read()
+            end = SEAL.size + FOOTER_END + int.from_bytes(content[-8:-4], "little")
+            if len(content) < end <= size:
+                file.seek(size - end)
+                content = file.read()
+            if content[-end:][:DIGEST_BYTES] != MARK and not rows:
+                file.seek(0)
+                content = file.read()
+    except FileNotFoundError as error:
+        raise StoreError(f"{path}: has gone since the store was listed; give the command again.") from error
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or _first_line(error)
+        raise StoreError(f"{path}: cannot be read ({reason}); make it readable or move it away.") from error
+    sealed = content[-end:]
+    if len(sealed) < end or not sealed.startswith(MARK):
+        if MARK in content:
+            raise _damaged(path, "its last bytes are not those that were written")
+        return _UnitFile(path, b"", content)
+    _, digest, pages, start, length = SEAL.unpack_from(sealed)
+    if digest != _digest(sealed[2 * DIGEST_BYTES :]):
+        raise _damaged(path, "its record is not the one that was written")
+    if rows and pages != _digest(memoryview(content)[:-end]):
+        raise _damaged(path, "its rows are not those that were written")
+    start += SEAL.size
+    return _UnitFile(path, sealed[start : start + length], content)
+
+
+def _record(unit: _UnitFile) -> UnitRecord:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        metadata = pq.read_schema(path).metadata or {}
-        record = UnitRecord.model_validate(json.loads(metadata[METADATA_KEY]))
-    except (pa.ArrowException, OSError, KeyError, ValueError, ValidationError) as error:
-        raise StoreError(f"{path}: damaged ({_first_line(error)}); delete it and run again.") from error
+        text = unit.record
+        if not text:
+            text = pq.read_schema(pa.BufferReader(unit.content)).metadata[METADATA_KEY]
+        record = UnitRecord.model_validate_json(text)
+    except UNREADABLE as error:
+        raise _damaged(unit.path, _first_line(error)) from error
     if record.schema_version > SCHEMA_VERSION:
         raise StoreError(
-            f"{path}: written by a newer xeval (schema {record.schema_version}); upgrade to read it."
+            f"{unit.path}: written by a newer xeval (schema {record.schema_version}); upgrade to read it."
         )
+    if record.checked and not unit.record:
+        raise _damaged(unit.path, "its digests are missing, as after another program has written it")
     return record
+
+
+def _rows(unit: _UnitFile, columns: Sequence[str] | None = None) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(pa.BufferReader(unit.content)).read(columns, use_threads=False)
+    except UNREADABLE as error:
+        raise _damaged(unit.path, _first_line(error)) from error
+    if lacking := set(columns or ()) - set(table.column_names):
+        raise StoreError(
+            f"{unit.path}: lacks the columns {', '.join(sorted(lacking))}; delete it and run again."
+        )
+    return table
+
+
+def _sums(path: Path, metric: str, num: Sequence[float], den: Sequence[float]) -> tuple[float, float]:
+    """Of a metric's num and den over the items, exact and so in any order the same."""
+    totals = math.fsum(num), math.fsum(den)
+    if not (all(map(math.isfinite, totals)) and min(den, default=0.0) >= 0.0):
+        raise StoreError(
+            f"{path}: {metric} is not finite or is a share of less than nothing; it is not stored."
+        )
+    return totals
+
+
+def _digest(content: "bytes | memoryview") -> bytes:
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+
+
+def _damaged(path: Path, reason: str) -> StoreError:
+    return StoreError(f"{path}: damaged ({reason}); delete it and run again.")
 
 
 def _first_line(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from xeval.display import sparkline, table
 from xeval.errors import StoreError, UsageError, did_you_mean
-from xeval.store import Store, UnitRecord, read_table
+from xeval.store import Store, UnitRecord, read_sums, read_table
 from xeval.tasks.embedding import describe_recipe
 
 if TYPE_CHECKING:
@@ -179,12 +179,9 @@ def render_layers(summary: Summary, task: str = "") -> Table:
 
 
 def _score(path: Path, record: UnitRecord) -> UnitScore:
-    rows = read_table(path)
-    scores = {}
-    for metric in record.metrics:
-        num, den = (sum(rows[f"{metric}.{part}"].to_pylist()) for part in ("num", "den"))
-        scores[metric] = num / den if den else float("nan")
-    return UnitScore(record, path, rows.num_rows, scores)
+    items, sums = read_sums(path, record)
+    scores = {metric: num / den if den else float("nan") for metric, (num, den) in sums.items()}
+    return UnitScore(record, path, items, scores)
 
 
 def _mean(units: list[UnitScore] | None, intervals: bool) -> str:

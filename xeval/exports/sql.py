@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from xeval.errors import UsageError
 from xeval.exports.units import chosen_units
-from xeval.store import NO_SEED, UnitRecord, read_table
+from xeval.store import NO_SEED, UnitRecord, read_sums, read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -85,14 +85,14 @@ def _units(units: Sequence[tuple[Path, UnitRecord]]) -> "pa.Table":
     rows = []
     for path, record in units:
         lineage = record.lineage or {}
-        table = read_table(path)
-        num, den = (sum(table[f"{record.main_metric}.{part}"].to_pylist()) for part in ("num", "den"))
+        items, sums = read_sums(path, record)
+        num, den = sums[record.main_metric]
         rows.append(
             {
                 **_named(record),
                 "metric": record.main_metric,
                 "score": num / den if den else None,
-                "items": table.num_rows,
+                "items": items,
                 "kind": record.kind,
                 "task_version": record.task_version,
                 "signature": record.signatures.get(record.main_metric, ""),
