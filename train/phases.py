@@ -393,7 +393,7 @@ class _Run:
         predicted = kind.predict(dev.examples, dev.encoded, reduced, task.labels, task, "en")
         scores = {name: float(num.sum() / den.sum()) for name, (num, den) in predicted.metrics.items()}
         texts = predicted.texts
-        answers = {tag for text in texts for tag in text.split()} if kind.name == "tagging" else set(texts)
+        answers = {answer for text in texts for answer in kind.answers(text)}
         return scores, len(texts) > 1 and len(answers) == 1 and kind.chance(dev.examples) != 1
 
     def _out_of_patience(self) -> bool:

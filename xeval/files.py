@@ -90,7 +90,7 @@ def locked(path: Path) -> Iterator[bool]:
 
 
 def is_regular(path: Path) -> bool:
-    """Whether a path is a regular file, so that reading it cannot block as a FIFO's would; False where it is not there."""
+    """Whether a path is a regular file, so that reading it cannot block as a FIFO's would; False where nothing is."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:

@@ -7,22 +7,24 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from xeval.checkpoints import Checkpoint
+from xeval.checkpoints import Checkpoint, Discovery, Lineage
 from xeval.digests import text_digest, value_digest
 from xeval.display import Steps
-from xeval.errors import DataError, UsageError, XevalError
+from xeval.errors import CheckpointError, DataError, UsageError, XevalError, did_you_mean
 from xeval.examples import Example
+from xeval.failures import contained
 from xeval.metrics import METRICS
 from xeval.sources.published import row_problem
 from xeval.store import Store, UnitRecord
-from xeval.tasks import Task
-from xeval.tasks.base import Encoded, Predictions, Settings, match_labels
+from xeval.tasks import Task, all_training_sets
+from xeval.tasks.base import Encoded, Kind, Predictions, Settings, match_labels
 from xeval.tasks.embedding import Embedding, describe_recipe
 from xeval.tasks.mining import Mining, Work
 
@@ -34,6 +36,7 @@ Status = Literal["done", "copy", "todo"]
 CACHED_TOKENS = 40_000_000
 LARGE_UNIT = 50_000  # sequences; a unit as large says how far it is, where there is no live display
 WAIT_SECONDS = 0.2
+FEWEST_CONSTANT = 8  # items; of fewer a sound model may well answer all alike
 GPU_DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 
@@ -103,13 +106,15 @@ class Unit:
 class Problem:
     """Something that could not be planned or run: what, why, and whether it makes the run fail.
 
-    ``remark`` marks what was run and is to be read with the scores.
+    ``remark`` marks what was run and is to be read with the scores, ``skipped`` a checkpoint or a task of one that is
+    left out for a reason that its lineage card, another task or the folder's layout gives.
     """
 
     subject: str
     reason: str
     fatal: bool = True
     remark: bool = False
+    skipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,19 +158,11 @@ def suited_tasks(checkpoint: Checkpoint, tasks: Iterable[Task]) -> tuple[list[Ta
     A lineage card decides by its phase and its training set; without one the head and its label names do.
     """
     suited, reasons = [], {}
-    lineage = checkpoint.lineage
     for task in tasks:
-        reason = None
-        if task.training is not None:
-            if lineage is not None and lineage.target != task.training:
-                trained = lineage.target or f"no target task ({lineage.phase} phase)"
-                reason = f"it is trained on {trained}, the task needs {task.training}"
-        elif not task.kind.head_suffix:  # retrieval
-            if lineage is not None and lineage.phase == "target":
-                reason = "retrieval runs on base and intermediate checkpoints"
-            elif lineage is None and "For" in checkpoint.architecture:
-                reason = f"retrieval needs a plain encoder, its head is {checkpoint.architecture}"
-        reason = reason or task.kind.head_problem(checkpoint, task.labels)
+        try:
+            reason = _elsewhere(checkpoint, task) or task.kind.head_problem(checkpoint, task.labels)
+        except XevalError as error:
+            reason = str(error)
         if reason is None:
             suited.append(task)
         else:
@@ -173,8 +170,25 @@ def suited_tasks(checkpoint: Checkpoint, tasks: Iterable[Task]) -> tuple[list[Ta
     return suited, reasons
 
 
+def _elsewhere(checkpoint: Checkpoint, task: Task) -> str | None:
+    """Why a checkpoint is not meant for a task, by its card or its phase."""
+    lineage = checkpoint.lineage
+    if task.training is not None:
+        if lineage is not None and lineage.target != task.training:
+            trained = lineage.target or f"no target task ({lineage.phase} phase)"
+            unknown = lineage.target is not None and lineage.target not in all_training_sets()
+            hint = did_you_mean(lineage.target or "", all_training_sets()) if unknown else ""
+            return f"its card says that it is trained on {trained}{hint}, the task needs {task.training}"
+    elif not task.kind.head_suffix:  # retrieval
+        if lineage is not None and lineage.phase == "target":
+            return "retrieval runs on base and intermediate checkpoints"
+        if lineage is None and "For" in checkpoint.architecture:
+            return f"retrieval needs a plain encoder, its head is {checkpoint.architecture}"
+    return None
+
+
 def plan(
-    checkpoints: Sequence[Checkpoint],
+    checkpoints: Sequence[Checkpoint] | Discovery,
     tasks: Sequence[Task],
     store: Store,
     options: RunOptions,
@@ -182,39 +196,38 @@ def plan(
     languages: Sequence[str] | None = None,
     named: bool = True,
 ) -> Plan:
-    """Which units there are, and which of them the store holds.
+    """Which units there are, which of them the store holds, and which checkpoints are left out, and why.
 
     Args:
+        checkpoints: to evaluate, or what a folder holds; its folders that are left out or cannot be read are told then.
         languages: restricts every task to these; None takes all of a task's languages.
-        named: the user named the tasks, so that one that fits no checkpoint or lacks its data is a failure.
+        named: the user named the tasks, so that a task that fits no checkpoint or lacks its data, and a checkpoint that
+            can do none of them, are failures.
     """
     _, dtype = options.resolve()
-    finished = store.finished(options.limit)
-    digests: dict[tuple[str, str], str] = {}
     problems: list[Problem] = []
-    for task in tasks:
-        missing: dict[str, str] = {}
-        for language in _languages_of(task, languages):
-            try:
-                digests[task.name, language] = task.source.digest(options.data, language, task.split)
-            except DataError as error:
-                missing[language] = str(error)
-        if missing:
-            first = next(iter(missing.values()))
-            more = f" (no data in {len(missing)} languages: {' '.join(missing)})" if len(missing) > 1 else ""
-            # Data for some of a task's languages are enough, unless the user asked for just these languages.
-            unmet = languages is not None or len(missing) == len(task.languages)
-            problems.append(Problem(task.name, first + more, fatal=named and unmet))
+    if isinstance(checkpoints, Discovery):
+        problems += [Problem(name, reason) for name, reason in checkpoints.unreadable.items()]
+        problems += [
+            Problem(name, reason, fatal=False, skipped=True) for name, reason in checkpoints.left_out.items()
+        ]
+        checkpoints = checkpoints.checkpoints
+    digests = _data_digests(tasks, store, options, languages, named, problems)
+    finished = store.finished(options.limit)
     units: list[Unit] = []
-    used: set[str] = set()
     reasons: dict[str, dict[str, str]] = {}
     for checkpoint in checkpoints:
-        try:
+
+        def tell(reason: str, subject: str = checkpoint.name) -> None:
+            problems.append(Problem(subject, reason))
+
+        with contained(store.root, checkpoint.name, tell):
             checkpoint.check()
             suited, reasons[checkpoint.name] = suited_tasks(checkpoint, tasks)
+            if not suited:
+                continue
             identity = _identity(checkpoint)
             for task in suited:
-                used.add(task.name)
                 try:
                     settings = _settings(task, options, checkpoint)
                 except XevalError as error:
@@ -241,14 +254,70 @@ def plan(
                     units.append(
                         Unit(checkpoint, task, language, settings, inputs, fingerprint, identity, status)
                     )
-        except XevalError as error:
-            problems.append(Problem(checkpoint.name, str(error)))
+    problems += _left_out(checkpoints, tasks, reasons, named)
+    return Plan(tuple(units), tuple(problems))
+
+
+def _data_digests(
+    tasks: Sequence[Task],
+    store: Store,
+    options: RunOptions,
+    languages: Sequence[str] | None,
+    named: bool,
+    problems: list[Problem],
+) -> dict[tuple[str, str], str]:
+    """Digests of the data of every task and language that has some; adds to ``problems`` what is missing."""
+    digests: dict[tuple[str, str], str] = {}
+    for task in tasks:
+        missing: dict[str, str] = {}
+        for language in _languages_of(task, languages):
+            with contained(store.root, f"{task.name} {language}", partial(missing.__setitem__, language)):
+                digests[task.name, language] = task.source.digest(options.data, language, task.split)
+        if missing:
+            first = next(iter(missing.values()))
+            more = f" (no data in {len(missing)} languages: {' '.join(missing)})" if len(missing) > 1 else ""
+            # Data for some of a task's languages are enough, unless the user asked for just these languages.
+            unmet = languages is not None or len(missing) == len(task.languages)
+            problems.append(Problem(task.name, first + more, fatal=named and unmet))
+    return digests
+
+
+def _left_out(
+    checkpoints: Sequence[Checkpoint],
+    tasks: Sequence[Task],
+    reasons: Mapping[str, Mapping[str, str]],
+    named: bool,
+) -> Iterator[Problem]:
+    """The checkpoints that are sound and cannot do a task, with the reason.
+
+    One that can do none of the named tasks fails the run, unless its card says that it is made for something else: so
+    the whole grid of a study can be evaluated on one task.
+    """
+    for checkpoint in checkpoints:
+        why = reasons.get(checkpoint.name, {})
+        able = len(why) < len(tasks)
+        if not why or (able and not named):
+            continue
+        fatal = named and not able and not _made_for_other(checkpoint.lineage, tasks)
+        for reason in dict.fromkeys(why.values()):
+            names = ", ".join(name for name, given in why.items() if given == reason)
+            yield Problem(checkpoint.name, f"cannot do {names}: {reason}", fatal=fatal, skipped=not fatal)
     if named:
         for task in tasks:
-            if task.name not in used:
-                why = next((r[task.name] for r in reasons.values() if task.name in r), "no usable checkpoint")
-                problems.append(Problem(task.name, f"no checkpoint can do {task.name} (for example: {why})."))
-    return Plan(tuple(units), tuple(problems))
+            if all(task.name in why for why in reasons.values()):
+                example = next((why[task.name] for why in reasons.values()), "no usable checkpoint")
+                yield Problem(task.name, f"no checkpoint can do {task.name} (for example: {example}).")
+
+
+def _made_for_other(lineage: Lineage | None, tasks: Sequence[Task]) -> bool:
+    """Whether a card says that its checkpoint is of another phase, or trained on a set that none of the tasks needs.
+
+    A card written by hand may misspell the set, so only the name of a known one tells; training writes no wrong one.
+    """
+    if lineage is None or lineage.phase != "target":
+        return lineage is not None
+    known = lineage.target in all_training_sets() or bool(lineage.data)
+    return known and lineage.target not in {task.training for task in tasks}
 
 
 def mining_work(planned: Plan, options: RunOptions) -> list[tuple[Unit, Work]]:
@@ -298,13 +367,13 @@ def explain(unit: Unit, store: Store) -> str:
 
 
 def run(to_run: Plan, store: Store, options: RunOptions, watcher: Watcher) -> Outcome:
-    """Compute what is left of a plan. One failing unit or checkpoint leaves the others untouched."""
+    """Compute what is left of a plan. Whatever goes wrong in a unit or a checkpoint ends that one only."""
     store.prepare()
     problems = list(to_run.problems)
     waiting = [unit for unit in to_run.units if unit.status != "done"]
-    done = 0
+    done, reused = 0, len(to_run.units) - len(waiting)
     if not waiting:
-        return Outcome(0, len(to_run.units), tuple(problems))
+        return Outcome(0, reused, tuple(problems))
     shared = _Shared(options)
     for group in _by_checkpoint(waiting):
         with _Evaluator(group[0].checkpoint, options, shared, watcher, store) as evaluator:
@@ -312,46 +381,46 @@ def run(to_run: Plan, store: Store, options: RunOptions, watcher: Watcher) -> Ou
             while left:
                 held_elsewhere = []
                 for unit in left:
-                    state = _run_unit(unit, store, evaluator, watcher)
+                    state, reason = _run_unit(unit, store, evaluator, watcher)
                     if state == "held":
                         held_elsewhere.append(unit)
-                    elif state == "done":
-                        done += 1
-                    else:
-                        problems.append(Problem(unit.name, state))
+                    elif state == "failed":
+                        problems.append(Problem(unit.name, reason))
+                    done += state == "done"
+                    reused += state == "found"
                 left = held_elsewhere
                 if left:  # another process computes these: wait for its result, or take over when it dies
                     time.sleep(WAIT_SECONDS)
     problems.extend(shared.remarks)
-    return Outcome(done, len(to_run.units) - len(waiting), tuple(problems))
+    return Outcome(done, reused, tuple(problems))
 
 
-def _run_unit(unit: Unit, store: Store, evaluator: "_Evaluator", watcher: Watcher) -> str:
-    """``done``, ``held`` (by another process), or the reason of a failure."""
-    with store.claim(unit.fingerprint) as mine:
+def _run_unit(
+    unit: Unit, store: Store, evaluator: "_Evaluator", watcher: Watcher
+) -> tuple[Literal["done", "found", "held", "failed"], str]:
+    """Compute a unit, or find that another process has, holds it, or that it fails, then with the reason."""
+    reasons: list[str] = []
+    with contained(store.root, unit.name, reasons.append), store.claim(unit.fingerprint) as mine:
         if not mine:
-            return "held"
-        try:
-            folder = store.unit_path(
-                unit.task.name, unit.language, unit.fingerprint, unit.identity, unit.inputs["limit"]
-            ).parent
-            held = store.finished_at(folder, unit.fingerprint)
-            if unit.identity in held:
-                record, rows = store.read(held[unit.identity])
-            elif held:
-                record, rows = store.read(next(iter(held.values())))
-                record = record.model_copy(update=_identity_fields(unit))
-                store.write(record, rows)
-            else:
-                record, rows = evaluator.evaluate(unit)
-                store.write(record, rows)
-        # A device error or a full memory must not end a night's run either; the reason is kept and shown.
-        except (XevalError, RuntimeError, OSError, MemoryError) as error:
-            reason = str(error) if isinstance(error, XevalError) else f"{type(error).__name__}: {error}"
-            watcher.failed(unit, reason)
-            return reason
+            return "held", ""
+        folder = store.unit_path(
+            unit.task.name, unit.language, unit.fingerprint, unit.identity, unit.inputs["limit"]
+        ).parent
+        held = store.finished_at(folder, unit.fingerprint)
+        if unit.identity in held:
+            record, rows = store.read(held[unit.identity])
+            watcher.finished(unit, record, _ratio(rows, record.main_metric))
+            return "found", ""
+        if held:
+            record, rows = store.read(next(iter(held.values())))
+            record = record.model_copy(update=_identity_fields(unit))
+        else:
+            record, rows = evaluator.evaluate(unit)
+        store.write(record, rows)
         watcher.finished(unit, record, _ratio(rows, record.main_metric))
-    return "done"
+        return "done", ""
+    watcher.failed(unit, reasons[0])
+    return "failed", reasons[0]
 
 
 class _Shared:
@@ -372,6 +441,7 @@ class _Shared:
         key = (unit.task.name, unit.language)
         if key not in self._examples:
             examples = unit.task.source.load(self.options.data, unit.language, unit.task.split)
+            self.require_same_data(unit)
             differs = row_problem(unit.task.name, unit.task.split, unit.language, len(examples))
             if differs is not None:
                 self.remarks.append(
@@ -380,13 +450,25 @@ class _Shared:
             self._examples[key] = examples[: self.options.limit]
         return self._examples[key]
 
+    def require_same_data(self, unit: Unit) -> None:
+        """Raise a :class:`DataError` when the data are no longer those that the unit was planned with."""
+        now = unit.task.source.digest(self.options.data, unit.language, unit.task.split)
+        if now != unit.inputs["data"]:
+            raise DataError(
+                f"{unit.task.name} · {unit.language}: the data changed during the run; give the command again."
+            )
+
     def encoded(self, unit: Unit, evaluator: "_Evaluator") -> Encoded:
-        """Token sequences, made once per tokenizer, data and settings; the oldest make room for new ones."""
+        """Token sequences, made once per tokenizer, task, language and settings; the oldest make room for new ones.
+
+        The task counts, not the files alone: several tasks read the same files in different ways.
+        """
         key = value_digest(
             {
                 "tokenizer": unit.checkpoint.tokenizer_digest,
+                "task": unit.task.name,
+                "language": unit.language,
                 "data": unit.inputs["data"],
-                "kind": unit.task.kind.name,
                 "settings": unit.settings,
                 "limit": self.options.limit,
             }
@@ -440,7 +522,13 @@ class _Evaluator:
         key = (unit.task.kind.auto_class, wanted)
         if key not in self._models:
             self._models.clear()  # one model in memory at a time
+            before = self.checkpoint.stamps()
             model = self.checkpoint.load(unit.task.kind.auto_class, self.shared.dtype)
+            self.checkpoint.require_unchanged(unit.inputs["checkpoint"])
+            if self.checkpoint.stamps() != before:
+                raise CheckpointError(
+                    f"{self.checkpoint.path}: was written to while it was loaded; give the command again."
+                )
             if wanted is not None:
                 model = cut_at_layer(model, wanted)
             self._models[key] = model.to(self.shared.device)
@@ -479,6 +567,8 @@ class _Evaluator:
             if not (np.isfinite(num).all() and np.isfinite(den).all()):
                 raise XevalError(f"{unit.name}: {name} is not finite; the checkpoint's weights are damaged.")
             rows[f"{name}.num"], rows[f"{name}.den"] = num.tolist(), den.tolist()
+        self.checkpoint.require_unchanged(unit.inputs["checkpoint"])
+        self.shared.require_same_data(unit)
         chance = kind.chance(examples) if task.chance == "data" else task.chance
         record = UnitRecord(
             task=task.name,
@@ -501,6 +591,7 @@ class _Evaluator:
             seconds=time.perf_counter() - started,
             tokens=loop.tokens,
             remarks=list(predictions.remarks),
+            constant=_constant(predictions, kind, task.metrics[0]),
             **_identity_fields(unit),
         )
         return record, rows
@@ -520,7 +611,8 @@ class _Evaluator:
         self.watcher.started(unit, len(encoded.sequences))
         # Every layer of every sentence of a whole benchmark would take gigabytes.
         remembers = kind.remembers and unit.settings.get("layers") != "all"
-        known = self._known.setdefault(value_digest(unit.settings), {}) if remembers else None
+        memory = value_digest({"kind": kind.name, **unit.settings})
+        known = self._known.setdefault(memory, {}) if remembers else None
         reduced: Reduced = loop.run(fitted.sequences, fitted.reduce, known)
         labels = match_labels(task.labels, self.checkpoint.label_names) if task.labels else ()
         predictions = kind.predict(examples, encoded, reduced, labels, task, unit.language)
@@ -626,6 +718,18 @@ def _by_checkpoint(units: Sequence[Unit]) -> Iterator[list[Unit]]:
 def _ratio(rows: Mapping[str, list[Any]], metric: str) -> float:
     total = sum(rows[f"{metric}.den"])
     return float(sum(rows[f"{metric}.num"]) / total) if total else float("nan")
+
+
+def _constant(predictions: Predictions, kind: Kind[Any], metric: str) -> str | None:
+    """The one answer that all items got although not all of them were right, as from a collapsed model; else None."""
+    answers = {answer for text in predictions.texts for answer in kind.answers(text)}
+    num, den = predictions.metrics[metric]
+    right = float(num.sum()) == float(den.sum())
+    return (
+        answers.pop()
+        if len(answers) == 1 and len(predictions.texts) >= FEWEST_CONSTANT and not right
+        else None
+    )
 
 
 class StepWatcher:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xeval.encoder.batches import Sequences, by_token_budget
-from xeval.encoder.loop import Batch, Loop
+from xeval.encoder.loop import FINITE, Batch, Loop, finite_rows
 from xeval.encoder.pooling import cut_at_layer, pool, pooled_range
-from xeval.errors import UsageError, XevalError
+from xeval.errors import CheckpointError, UsageError, XevalError
 
 CPU = torch.device("cpu")
 
@@ -24,7 +24,8 @@ def sequences_of(lengths: list[int], marks: bool = False) -> Sequences:
 
 
 def total(batch: Batch) -> dict[str, torch.Tensor]:
-    return {"sum": (batch.input_ids * batch.attention_mask).sum(1)}
+    sums = (batch.input_ids * batch.attention_mask).sum(1)
+    return {"sum": sums, FINITE: finite_rows(sums)}
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=60), st.integers(1, 200))
@@ -59,7 +60,7 @@ def test_marks_keep_equal_texts_apart() -> None:
     ids = [np.asarray([5, 6], np.int32)] * 2
     result = Loop(CPU, pad_id=1).run(
         Sequences(ids, None, np.asarray([[1], [2]])),
-        lambda batch: {"mark": batch.marks[:, 0]},  # type: ignore[index]
+        lambda batch: total(batch) | {"mark": batch.marks[:, 0]},  # type: ignore[index]
     )
     assert result["mark"].tolist() == [1, 2]
 
@@ -85,6 +86,25 @@ def test_one_sequence_too_long_for_memory_is_one_sentence() -> None:
         Loop(CPU, pad_id=1).run(sequences_of([9]), never)
 
 
+def test_outputs_that_are_not_finite_are_refused_but_for_those_of_padding() -> None:
+    outputs = torch.zeros(3, 4, 2)
+    outputs[0, 3, 1] = float("nan")
+    outputs[1, 0, 0] = float("inf")
+    padding_last = torch.tensor([[1, 1, 1, 0]] * 3)
+    assert finite_rows(outputs).tolist() == [False, False, True]
+    assert finite_rows(outputs, mask=padding_last).tolist() == [True, False, True]
+    assert finite_rows(outputs[2], outputs[0]).tolist() == [True, True, True, False]
+
+    def damaged(batch: Batch) -> dict[str, torch.Tensor]:
+        return total(batch) | {FINITE: batch.input_ids[:, 0] > 0}
+
+    sequences = sequences_of([3, 5])
+    assert len(Loop(CPU, pad_id=1).run(sequences, damaged)["sum"]) == 2
+    sequences.ids[1][0] = 0
+    with pytest.raises(CheckpointError, match="not finite; the checkpoint's weights are damaged"):
+        Loop(CPU, pad_id=1).run(sequences, damaged)
+
+
 def test_known_sequences_are_not_run_again() -> None:
     known: dict[bytes, dict[str, Any]] = {}
     first, runs = sequences_of([3, 5, 7]), []
@@ -108,7 +128,8 @@ def test_scores_do_not_depend_on_the_batch_budget(tiny_encoder: Path) -> None:
     sequences = sequences_of([3, 30, 12, 12, 7, 25, 1, 18])
 
     def embed(batch: Batch) -> dict[str, torch.Tensor]:
-        return {"x": model(**batch.inputs()).last_hidden_state[:, 0]}
+        first = model(**batch.inputs()).last_hidden_state[:, 0]
+        return {"x": first, FINITE: finite_rows(first)}
 
     results = [
         Loop(CPU, pad_id=1, token_budget=budget).run(sequences, embed)["x"] for budget in (1, 40, 4000)

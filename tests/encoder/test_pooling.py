@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from xeval.encoder.loop import Batch, Loop
+from xeval.encoder.loop import FINITE, Batch, Loop, finite_rows
 from xeval.encoder.pooling import cut_at_layer, embed_to_file, embeddings, sentence_sequences
 from xeval.encoder.tokens import TextEncoder
 
@@ -25,8 +25,12 @@ def run(directory: Path, encoder: TextEncoder, layer: int | None) -> np.ndarray:
         model = cut_at_layer(model, layer)
     sequences = sentence_sequences(TEXTS, encoder, 64, "mean")
     loop = Loop(torch.device("cpu"), encoder.pad_id, 64)
-    reduced = loop.run(sequences, lambda b: {"e": embeddings(model, b, every_layer=layer is None)})
-    return reduced["e"]
+
+    def reduce(batch: Batch) -> dict[str, torch.Tensor]:
+        pooled = embeddings(model, batch, every_layer=layer is None)
+        return {"e": pooled, FINITE: finite_rows(pooled)}
+
+    return loop.run(sequences, reduce)["e"]
 
 
 def test_all_layers_in_one_pass_are_those_of_encoders_that_stop_there(

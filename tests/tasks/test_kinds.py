@@ -102,6 +102,7 @@ def test_the_span_is_the_best_pair_within_the_answer_length(encoder: TextEncoder
 
     class Batch:
         input_ids = torch.zeros(len(encoded.sequences), width, dtype=torch.long)
+        attention_mask = torch.ones_like(input_ids)
         marks = torch.from_numpy(encoded.sequences.marks)
 
         def inputs(self) -> dict[str, Any]:

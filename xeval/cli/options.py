@@ -237,7 +237,7 @@ class Evaluation:
     def plan(self, options: "RunOptions", own: OwnTasks) -> "tuple[list[Task], Store, Plan]":
         """The tasks that are looked at, the store, and the units."""
         from xeval import runner
-        from xeval.checkpoints import discover
+        from xeval.checkpoints import survey
         from xeval.languages import language
         from xeval.store import Store
         from xeval.tasks import all_tasks, task
@@ -254,7 +254,7 @@ class Evaluation:
                 raise UsageError(f"{headless} needs no training set; leave --trained-on out.")
             chosen = [replace(one, training=own.trained_on) for one in chosen]
         codes = [language(code).code for code in split(self.languages)] or None
-        store, found = Store(self.store), list(discover(self.checkpoints))
+        store, found = Store(self.store), survey(self.checkpoints)
         return chosen, store, runner.plan(found, chosen, store, options, languages=codes, named=bool(names))
 
 

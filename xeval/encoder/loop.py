@@ -9,9 +9,16 @@ import torch
 from numpy.typing import NDArray
 
 from xeval.encoder.batches import DEFAULT_TOKEN_BUDGET, Sequences, Sharing, by_token_budget
-from xeval.errors import XevalError
+from xeval.errors import CheckpointError, XevalError
 
 Reduced = dict[str, NDArray[Any]]
+FINITE = "finite"
+"""What every reduction says beside its results, a boolean per sequence: whether the outputs it read were finite."""
+
+
+NOT_FINITE = (
+    "the model's outputs are not finite; the checkpoint's weights are damaged or overflow in this dtype."
+)
 
 
 @dataclass
@@ -29,6 +36,22 @@ class Batch:
         if self.token_type_ids is not None:
             inputs["token_type_ids"] = self.token_type_ids
         return inputs
+
+
+def finite_rows(*outputs: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    """Whether all numbers of each row are finite: booleans [rows].
+
+    Args:
+        outputs: [rows, ...] each.
+        mask: [rows, tokens], 0 where an output of the second dimension is of padding and does not count.
+    """
+    good = torch.ones(len(outputs[0]), dtype=torch.bool, device=outputs[0].device)
+    for output in outputs:
+        inside = torch.isfinite(output)
+        if mask is not None:
+            inside |= (mask == 0).reshape(*mask.shape, *[1] * (output.dim() - 2))
+        good &= inside.reshape(len(output), -1).all(1)
+    return good
 
 
 def best_device() -> torch.device:
@@ -70,11 +93,17 @@ class Loop:
     ) -> Reduced:
         """Apply ``reduce`` (a function of a batch, giving tensors with one row per sequence) to all sequences.
 
+        The tensor named :data:`FINITE` says whether a sequence's outputs were finite; it comes off the device with
+        the results, so that damaged weights are noticed without a second pass.
+
         Args:
             known: what was reduced before per distinct sequence; looked up first, and added to.
 
         Returns:
             for each name an array [sequences, ...]; a second dimension as long as the tokens is padded with 0.
+
+        Raises:
+            CheckpointError: outputs are not finite, so that any prediction from them would be arbitrary.
         """
         keys, rows, inverse = sequences.distinct()
         stands_for = np.bincount(inverse, minlength=len(rows))
@@ -100,6 +129,8 @@ class Loop:
                     remaining = np.concatenate([chosen, *reversed(waiting)])
                     waiting = list(by_token_budget(lengths, remaining, self.token_budget, self.sharing))[::-1]
                     continue
+                if not bool(reduced.pop(FINITE).all()):
+                    raise CheckpointError(NOT_FINITE)
                 at = position[chosen]
                 for name, values in reduced.items():
                     _place(results, name, at, values, len(rows), int(lengths.max()))

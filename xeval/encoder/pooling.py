@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from xeval.encoder.batches import Sequences
-from xeval.encoder.loop import Batch, Loop
+from xeval.encoder.loop import FINITE, Batch, Loop, finite_rows
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import UsageError
 
@@ -110,9 +110,14 @@ def embed_to_file(
     rows = np.lib.format.open_memmap(path, "r+" if done else "w+", dtype=np.float32, shape=shape)
     if done and loop.progress is not None:
         loop.progress(done)
+
+    def reduce(batch: Batch) -> dict[str, torch.Tensor]:
+        pooled = embeddings(model, batch)
+        return {"embedding": pooled, FINITE: finite_rows(pooled)}
+
     for first in range(done, len(texts), BLOCK_SENTENCES):
         block = sequences(texts[first : first + BLOCK_SENTENCES])
-        reduced = loop.run(block, lambda batch: {"embedding": embeddings(model, batch)})
+        reduced = loop.run(block, reduce)
         rows[first : first + len(block)] = reduced["embedding"]
         rows.flush()
         state.write_text(str(first + len(block)))

@@ -108,6 +108,10 @@ class Kind(ABC, Generic[ExampleT]):
         del examples
         return None
 
+    def answers(self, text: str) -> Sequence[str]:
+        """The single answers in an item's prediction as text: one, but for kinds that give an item several."""
+        return (text,)
+
     def head_problem(self, checkpoint: "Checkpoint", labels: tuple[str, ...]) -> str | None:
         """Why the checkpoint's head cannot do the task, as half a sentence; None when it can."""
         if not checkpoint.architecture.endswith(self.head_suffix):

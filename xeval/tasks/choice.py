@@ -51,10 +51,13 @@ class Choice(Kind[MultipleChoice]):
         return Encoded(Sequences([ids for ids, _ in built], types), owner)
 
     def reduce(self, model: Any, batch: "Batch", settings: Settings) -> "dict[str, torch.Tensor]":
+        from xeval.encoder.loop import FINITE, finite_rows
+
         del settings
         # The head takes [examples, choices, tokens]; choices are independent, so each is an example here.
         inputs = {name: tensor.unsqueeze(1) for name, tensor in batch.inputs().items()}
-        return {"logit": model(**inputs).logits[:, 0].float()}
+        logits = model(**inputs).logits
+        return {"logit": logits[:, 0].float(), FINITE: finite_rows(logits)}
 
     def predict(
         self,

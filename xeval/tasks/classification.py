@@ -50,8 +50,11 @@ class Classification(Kind[TextPair]):
         return Encoded(Sequences([ids for ids, _ in built], types), np.arange(len(built)))
 
     def reduce(self, model: Any, batch: "Batch", settings: Settings) -> "dict[str, torch.Tensor]":
+        from xeval.encoder.loop import FINITE, finite_rows
+
         del settings
-        return {"label": model(**batch.inputs()).logits.argmax(-1)}
+        logits = model(**batch.inputs()).logits
+        return {"label": logits.argmax(-1), FINITE: finite_rows(logits)}
 
     def predict(
         self,

@@ -128,9 +128,11 @@ class Embedding(Kind[Translation]):
         return sentence_sequences(texts, encoder, int(settings["max_length"]), str(settings["pooling"]))
 
     def reduce(self, model: Any, batch: "Batch", settings: Settings) -> "dict[str, torch.Tensor]":
+        from xeval.encoder.loop import FINITE, finite_rows
         from xeval.encoder.pooling import embeddings
 
-        return {"embedding": embeddings(model, batch, every_layer=settings.get("layers") == "all")}
+        pooled = embeddings(model, batch, every_layer=settings.get("layers") == "all")
+        return {"embedding": pooled, FINITE: finite_rows(pooled)}
 
     def targets(
         self, examples: Sequence[Translation], encoded: Encoded, labels: tuple[str, ...]

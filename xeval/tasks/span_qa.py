@@ -88,6 +88,8 @@ class SpanQA(Kind[Question]):
     def reduce(self, model: Any, batch: "Batch", settings: Settings) -> "dict[str, torch.Tensor]":
         import torch
 
+        from xeval.encoder.loop import FINITE, finite_rows
+
         assert batch.marks is not None
         output = model(**batch.inputs())
         position = torch.arange(batch.input_ids.shape[1], device=batch.input_ids.device)
@@ -106,6 +108,7 @@ class SpanQA(Kind[Question]):
             "score": score,
             "start": starts.indices.gather(1, (flat // n_best).unsqueeze(1)).squeeze(1),
             "end": ends.indices.gather(1, (flat % n_best).unsqueeze(1)).squeeze(1),
+            FINITE: finite_rows(output.start_logits, output.end_logits, mask=batch.attention_mask),
         }
 
     def predict(

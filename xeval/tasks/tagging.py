@@ -88,8 +88,12 @@ class Tagging(Kind[TaggedSentence]):
         return Encoded(sequences, np.asarray(owner, np.int64), windows)
 
     def reduce(self, model: Any, batch: "Batch", settings: Settings) -> "dict[str, torch.Tensor]":
+        from xeval.encoder.loop import FINITE, finite_rows
+
         del settings
-        return {"tag_by_token": model(**batch.inputs()).logits.argmax(-1).short()}
+        logits = model(**batch.inputs()).logits
+        finite = finite_rows(logits, mask=batch.attention_mask)
+        return {"tag_by_token": logits.argmax(-1).short(), FINITE: finite}
 
     def predict(
         self,
@@ -124,6 +128,9 @@ class Tagging(Kind[TaggedSentence]):
             numbers[list(window.positions)] = [number_of[tag] for tag in tags]
             rows.append(numbers.tolist())
         return {"labels": rows}
+
+    def answers(self, text: str) -> Sequence[str]:
+        return text.split()
 
     def chance(self, examples: Sequence[TaggedSentence]) -> float | None:
         tags = np.asarray([tag for e in examples for tag in e.tags])
