@@ -36,6 +36,7 @@ Status = Literal["done", "copy", "todo"]
 CACHED_TOKENS = 40_000_000
 LARGE_UNIT = 50_000  # sequences; a unit as large says how far it is, where there is no live display
 WAIT_SECONDS = 0.2
+NAMES_SHOWN = 10  # of what has one and the same reason; --json lists them all
 FEWEST_CONSTANT = 8  # items; of fewer a sound model may well answer all alike
 GPU_DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
@@ -106,8 +107,8 @@ class Unit:
 class Problem:
     """Something that could not be planned or run: what, why, and whether it makes the run fail.
 
-    ``remark`` marks what was run and is to be read with the scores, ``skipped`` a checkpoint or a task of one that is
-    left out for a reason that its lineage card, another task or the folder's layout gives.
+    ``remark`` marks what was run and is to be read with the scores, ``skipped`` what is left out for a
+    reason that a lineage card, another task, the folder's layout or data that are not there give.
     """
 
     subject: str
@@ -115,6 +116,21 @@ class Problem:
     fatal: bool = True
     remark: bool = False
     skipped: bool = False
+
+
+def problem_lines(problems: Sequence[Problem]) -> Iterator[tuple[bool, str]]:
+    """Problems as lines, those of one reason in one: whether it is a failure, and the text. Failures come first."""
+    subjects: dict[tuple[str, str], list[str]] = {}
+    for problem in sorted(problems, key=lambda problem: (not problem.fatal, problem.remark)):
+        lead = "" if problem.fatal else "note" if problem.remark else "left out"
+        subjects.setdefault((lead, problem.reason), []).append(problem.subject)
+    for (lead, reason), names in subjects.items():
+        distinct = list(dict.fromkeys(names))
+        listed = ", ".join(distinct[:NAMES_SHOWN])
+        if more := len(distinct) - NAMES_SHOWN:
+            listed += f" and {more} more" if more > 0 else ""
+        parts = [part for part in (lead, "" if listed in reason else listed, reason) if part]
+        yield not lead, ": ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -127,6 +143,11 @@ class Plan:
     def count(self, status: Status) -> int:
         """Number of units with a status."""
         return sum(unit.status == status for unit in self.units)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was asked for can be run."""
+        return not any(problem.fatal for problem in self.problems)
 
 
 class Watcher(Protocol):
@@ -278,7 +299,8 @@ def _data_digests(
             more = f" (no data in {len(missing)} languages: {' '.join(missing)})" if len(missing) > 1 else ""
             # Data for some of a task's languages are enough, unless the user asked for just these languages.
             unmet = languages is not None or len(missing) == len(task.languages)
-            problems.append(Problem(task.name, first + more, fatal=named and unmet))
+            fatal = named and unmet
+            problems.append(Problem(task.name, first + more, fatal=fatal, skipped=not fatal))
     return digests
 
 

@@ -17,7 +17,7 @@ from xeval import reporting
 from xeval.checkpoints import Checkpoint
 from xeval.digests import cache_root
 from xeval.display import Steps, console, print_json, spinner
-from xeval.runner import Outcome, RunOptions, StepWatcher, plan, run, software
+from xeval.runner import Outcome, RunOptions, StepWatcher, plan, problem_lines, run, software
 from xeval.store import Store
 
 if TYPE_CHECKING:
@@ -51,8 +51,11 @@ def run_study(path: Path, out: Path | None = None) -> int:
     if trained is None:
         return 1
     outcome = _evaluate(study, out, planned)
-    for problem in outcome.problems:
-        console(stderr=True).print(f"xeval: {problem.subject}: {problem.reason}", markup=False)
+    told = [
+        problem for problem in outcome.problems if not problem.skipped
+    ]  # every node has tasks it is not made for
+    for failed, line in problem_lines(told):
+        console(stderr=True).print(f"xeval: {line}" if failed else line, markup=False)
     frame = reporting.read_frame(out / "store", study.evaluation.limit)
     result = reporting.analyse_frame(frame, study.analysis.margin_points, study.analysis.margin_logit)
     reporting.write(

@@ -56,10 +56,7 @@ def run(
         problems = [vars(problem) for problem in outcome.problems]
         print_json({"done": outcome.done, "reused": outcome.reused, "problems": problems})
     else:
-        print_problems([problem for problem in outcome.problems if not problem.remark])
-        for problem in outcome.problems:
-            if problem.remark:
-                say(f"note: {problem.reason}")
+        print_problems(outcome.problems)
         say(f"{outcome.done} units computed, {outcome.reused} already in the store {store.root}")
         if outcome.done or outcome.reused:
             limit = f" --limit {asked.limit}" if asked.limit else ""
@@ -105,7 +102,7 @@ def plan(
         problems = [vars(problem) for problem in planned.problems]
         estimates = {unit.name: asdict(estimate) for unit, estimate in work}
         display.print_json({"units": rows, "problems": problems, "work": estimates})
-        return
+        raise typer.Exit(0 if planned.ok else 1)
     if explain:
         columns = ("checkpoint", "task", "language", "status", "why")
         display.print_table(display.table(None, columns, [[row[c] for c in columns] for row in rows]))
@@ -133,6 +130,7 @@ def plan(
         f"{len(rows)} units of {len(chosen)} tasks: {planned.count('done')} stored, "
         f"{planned.count('copy')} to copy, {planned.count('todo')} to compute"
     )
+    raise typer.Exit(0 if planned.ok else 1)
 
 
 def _work_line(name: str, work: "Work") -> str:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-PROBLEMS_SHOWN = 10
-
 
 def say(text: str) -> None:
     from xeval.display import print_text
@@ -18,12 +16,8 @@ def warn(text: str) -> None:
 
 
 def print_problems(problems: Any) -> None:
-    fatal = [problem for problem in problems if problem.fatal]
-    for problem in fatal[:PROBLEMS_SHOWN]:
-        warn(problem.reason if problem.subject in problem.reason else f"{problem.subject}: {problem.reason}")
-    if more := fatal[PROBLEMS_SHOWN:]:
-        warn(f"{len(more)} more failed, from {more[0].subject} to {more[-1].subject}.")
-    skipped = [problem for problem in problems if not problem.fatal]
-    if skipped:
-        names = ", ".join(problem.subject for problem in skipped)
-        say(f"data are missing for some or all languages of {names} (name the tasks to see why)")
+    """Failures with their reasons, then what was left out, and what is to be read with the scores."""
+    from xeval.runner import problem_lines
+
+    for failed, line in problem_lines(problems):
+        (warn if failed else say)(line)
