@@ -364,8 +364,10 @@ class Checkpoint:
             if not is_failure(error) or isinstance(error, MemoryError | torch.OutOfMemoryError):
                 raise
             reason = _reason(error)
-            if "trust_remote_code" in reason:
-                reason = "its architecture needs code from its folder or the hub, which is never run"
+            if "trust_remote_code" in reason or "does not recognize this architecture" in reason:
+                kind = f"transformers {transformers.__version__} has no architecture {self.config['model_type']!r}"
+                needs = "it needs code from its folder or the hub, which is never run"
+                reason = f"{kind}; {needs if self.config.get('auto_map') else 'a newer version may have it'}"
             raise CheckpointError(f"{self.path}: cannot be loaded ({reason}).") from error
         if problem := _loading_problem(model, auto_class, report["missing_keys"], report["unexpected_keys"]):
             raise CheckpointError(f"{self.path}: {problem}")

@@ -251,8 +251,7 @@ class _Trial:
 
 def _too_long(what: str, limit: int, length: int) -> UsageError:
     return UsageError(
-        f"{what}: the encoder reads at most {limit} tokens, a sequence has {length}; lower --max-length to {limit}: "
-        f"--max-length {limit}."
+        f"{what}: the encoder reads at most {limit} tokens, a sequence has {length}; lower --max-length to {limit}."
     )
 
 
