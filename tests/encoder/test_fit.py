@@ -9,7 +9,7 @@ import transformers
 
 from xeval.encoder.batches import Sequences
 from xeval.encoder.fit import fit
-from xeval.encoder.loop import Batch, Loop
+from xeval.encoder.loop import FINITE, Batch, Loop, finite_rows
 from xeval.errors import CheckpointError, UsageError
 
 CPU = torch.device("cpu")
@@ -66,7 +66,8 @@ def random_sequences(lengths: Any, first: int = 0, end: bool = False) -> Sequenc
 def first_output(model: Any) -> Any:
     def reduce(batch: Batch) -> dict[str, torch.Tensor]:
         output = model(**batch.inputs())
-        return {"x": output.logits if "logits" in output else output.last_hidden_state[:, 0]}
+        values = output.logits if "logits" in output else output.last_hidden_state[:, 0]
+        return {"x": values, FINITE: finite_rows(values)}
 
     return reduce
 
@@ -161,7 +162,7 @@ def test_the_sentence_names_the_tokens_that_the_positions_leave(
     )
     assert not fit(Loop(CPU, 1), model, random_sequences([limit, 2], 5), first_output(model), "x").remarks
     with pytest.raises(
-        UsageError, match=rf"x: .* at most {limit} tokens, a sequence has .* --max-length {limit}\."
+        UsageError, match=rf"x: .* at most {limit} tokens, a sequence has .* --max-length to {limit}\."
     ):
         fit(Loop(CPU, 1), model, random_sequences([limit + 1, 2], 5), first_output(model), "x")
 
