@@ -110,15 +110,16 @@ def test_a_disk_that_is_full_at_the_end_costs_no_search(
     xeval: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from xeval.retrieval import engine
+    from xeval.tasks import mined_files
 
     np.save(tmp_path / "x.npy", np.eye(6, dtype=np.float32))
     arguments = ("mine", tmp_path / "x.npy", tmp_path / "x.npy", "-o", tmp_path / "pairs.tsv")
 
-    def full(self: Path, *_: object, **__: object) -> int:
-        raise OSError(28, "No space left on device", str(self))
+    def full(path: Path, _: object) -> None:
+        raise OSError(28, "No space left on device", str(path))
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_text", full)
+        patched.setattr(mined_files, "write_whole", full)
         code, _, err = xeval(*arguments)
     assert (code, "cannot be written (No space left on device)" in err) == (1, True), err
     assert not (tmp_path / "pairs.tsv").exists()
@@ -172,11 +173,107 @@ def test_texts_and_embeddings_can_meet(
     assert [(s, ENGLISH[int(t)]) for _, s, t in rows(with_rows)] == [(s, t) for _, s, t in rows(with_text)]
 
 
+def work_of(folder: Path) -> Path:
+    (work,) = (path for path in (folder / ".pairs.tsv.work").iterdir() if path.is_dir())
+    return work
+
+
+@pytest.fixture
+def half_done(
+    xeval: Run, files: tuple[Path, Path], tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Any, ...]:
+    """A call that was stopped after its search, one sentence a block; gives its arguments."""
+    from xeval.tasks import mined_files
+
+    arguments = ("mine", *files, "--checkpoint", tiny_encoder, "-o", tmp_path / "pairs.tsv")
+    monkeypatch.setattr("xeval.encoder.pooling.BLOCK_SENTENCES", 1)
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mined_files, "write_whole", stopped)
+        assert xeval(*arguments)[0] == 130
+    return arguments
+
+
+def test_another_text_of_the_same_size_and_time_is_embedded_anew(
+    xeval: Run, files: tuple[Path, Path], half_done: tuple[Any, ...], tmp_path: Path
+) -> None:
+    import os
+
+    before = files[0].stat()
+    text = files[0].read_text(encoding="utf-8")
+    files[0].write_text(text.replace("Lisa", "Anna"), encoding="utf-8")
+    os.utime(files[0], ns=(before.st_atime_ns, before.st_mtime_ns))
+    code, _, err = xeval(*half_done)
+    assert code == 0
+    assert "half-done work of other files or settings, which is removed" in err
+    found = (tmp_path / "pairs.tsv").read_text()
+    assert xeval(*half_done[:-1], tmp_path / "fresh.tsv")[0] == 0
+    assert found == (tmp_path / "fresh.tsv").read_text()
+
+
+def test_damaged_work_is_noticed_said_and_done_again_and_no_other(
+    xeval: Run, half_done: tuple[Any, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xeval.encoder.loop import Loop
+
+    again: list[int] = []
+    run = Loop.run
+
+    def counted(self: Loop, block: Any, *rest: Any) -> Any:
+        again.append(len(block))
+        return run(self, block, *rest)
+
+    monkeypatch.setattr(Loop, "run", counted)
+    out, work = tmp_path / "pairs.tsv", work_of(tmp_path)
+    before = {path.name: path.read_bytes() for path in work.iterdir()}
+    assert set(before) == {"0.npy", "0.done", "1.npy", "1.done", "search"}
+    search = before["search"]
+    cases: tuple[tuple[str, bytes | None, str, int], ...] = (
+        ("none of them", None, "", 0),
+        (
+            "0.npy",
+            before["0.npy"][:-40],
+            "is damaged or was cut; sentences from number 4 on are embedded again",
+            1,
+        ),
+        ("0.done", b"", "what an interrupted run noted of it is damaged; it starts again", 4),
+        ("search", b"", "not a readable checkpoint of a search; the search starts again", 0),
+        ("search", search[:400] + b"\1\2\3" + search[403:], "the search starts again", 0),
+    )
+    found = set()
+    for name, content, said, embedded_again in cases:
+        work.mkdir(parents=True, exist_ok=True)
+        for file, kept in before.items():
+            (work / file).write_bytes(kept)
+        (work / ".search.0a1b2c_d.partial").write_bytes(b"of a process that died")
+        (work / name).unlink(missing_ok=True)
+        if content is not None:
+            (work / name).write_bytes(content)
+        again.clear()
+        code, _, err = xeval(*half_done)
+        assert code == 0, err
+        assert said in err
+        assert err.count("again") == (1 if said else 0)
+        assert sum(again) == embedded_again
+        found.add(out.read_text())
+        out.unlink()
+        assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize(
     ("content", "options", "code", "problem"),
     [
         (b"", (), 1, "holds no sentence"),
-        (b"\xff\n", (), 1, "not UTF-8"),
+        (b"\n \r\n", (), 1, "holds no sentence"),
+        (b"\xff\n", (), 1, "line 1: not UTF-8"),
+        (b"Anna\n\xed\xa0\x80\n", (), 1, "line 2: not UTF-8"),
+        ("Anna\n".encode("utf-16"), (), 1, "not UTF-8"),
+        ("Anna\nBoris\n".encode("utf-16-le"), (), 1, "line 1: holds a NUL byte"),
+        (b"Anna\rBoris\r", (), 1, "line 1: holds a carriage return"),
         (None, (), 2, "no such file"),
         (b"Anna\n", ("--recipe", "jaint"), 2, "did you mean 'jiant'"),
         (b"Anna\n", ("--margin", "rate"), 2, "did you mean 'ratio'"),
@@ -213,14 +310,143 @@ def test_wrong_embeddings_and_text_without_an_encoder(
     np.save(narrow, np.ones((3, 2), np.float32))
     np.save(flat, np.ones(3, np.float32))
     broken.write_bytes(good.read_bytes()[:-8])
+    whole = good.read_bytes()
+    arrays = {
+        "numbers": np.ones((3, 4), np.int32),
+        "wide": np.ones((3, 4), np.longdouble),
+        "pickle": np.array([[{}]]),
+        "none": np.ones((0, 4)),
+        "empty": np.ones((3, 0)),
+        "fields": np.zeros((3, 4), [("a", "f4")]),
+        "nan": np.where(np.eye(3, 4) > 0, np.nan, 1),
+        "inf": np.where(np.eye(3, 4) > 0, np.inf, 1)[1:],
+        "long": np.full((3, 4), 1e200),
+    }
+    contents = {
+        "text": b"Anna wohnt in Berlin.\n",
+        "zip": b"PK\3\4" + whole,
+        "void": b"",
+        "more": whole + whole,
+        "shape": whole.replace(b"(3, 4)", b"(-3,4)"),
+        "vast": whole.replace(b"(3, 4), }   ", b"(3, 4444444), }"[:12]),
+        "cut": whole[:20],
+        "code": whole.replace(b"False, 's", b"[].x(), 's"[:9]),
+    }
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    for name, content in contents.items():
+        (tmp_path / f"{name}.npy").write_bytes(content)
     for bad, problem in (
         (narrow, "4 numbers a row"),
         (flat, "of shape (3,)"),
         (broken, "cannot be read as an array"),
+        ("numbers", "holds int32 of shape (3, 4)"),
+        ("wide", "holds float128" if np.longdouble(1).itemsize == 16 else "holds"),
+        ("pickle", "cannot be read as an array"),
+        ("none", "of shape (0, 4)"),
+        ("empty", "of shape (3, 0)"),
+        ("fields", "of shape (3, 4)"),
+        ("nan", "row 0 (counted from 0) of"),
+        ("inf", "row 0 (counted from 0) of"),
+        ("long", "has length 2.0e+200"),
+        ("text", "is not in NumPy's format"),
+        ("zip", "is not in NumPy's format"),
+        ("void", "is not in NumPy's format"),
+        ("more", "goes on for 176 bytes behind its array"),
+        ("shape", ""),
+        ("vast", ""),
+        ("cut", "cannot be read as an array"),
+        ("code", "cannot be read as an array"),
     ):
+        bad = bad if isinstance(bad, Path) else tmp_path / f"{bad}.npy"
         code, out, err = xeval("mine", good, bad)
-        assert (code, out) == (1, "")
+        assert (code, out) == (1, ""), bad
         assert problem in err
+        assert bad.name in err
+        assert "Traceback" not in err
+
+
+def test_every_layout_of_the_same_numbers_gives_the_same_pairs(xeval: Run, tmp_path: Path) -> None:
+    draw = np.random.default_rng(3)
+    x, y = (draw.standard_normal((20, 6)).astype(np.float16).astype(np.float32) for _ in range(2))
+    np.save(tmp_path / "y.npy", y)
+    found = set()
+    for number, array in enumerate(
+        (
+            x,
+            x.astype(">f4"),
+            np.asfortranarray(x),
+            x.astype(">f8"),
+            x.astype(np.float16),
+            np.asfortranarray(x.astype(">f2")),
+        )
+    ):
+        np.save(tmp_path / f"{number}.npy", array)
+        code, out, err = xeval("mine", tmp_path / f"{number}.npy", tmp_path / "y.npy")
+        assert code == 0, err
+        found.add(out)
+    assert len(found) == 1
+
+
+def test_opposite_and_empty_embeddings_give_no_pair_and_are_named(xeval: Run, tmp_path: Path) -> None:
+    x = np.array([[1, 0], [-1, 0], [0, 1], [0, 0]], np.float32)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", np.array([[1, 0], [-1, 0], [0, -1]], np.float32))
+    arguments = ("mine", tmp_path / "x.npy", tmp_path / "y.npy")
+    code, out, err = xeval(*arguments)
+    assert (code, out) == (0, "")
+    assert "x.npy: 1 of its embeddings have no direction" in err
+    assert "(rows 3, counted from 0)" in err
+    assert "9 of 9 candidates have no ratio margin" in err
+    result = json.loads(xeval(*arguments, "--json")[1])
+    assert result["pairs"] == []
+    assert len(result["remarks"]) == 2
+    _, out, _ = xeval(*arguments, "--margin", "distance")
+    assert rows(out) == [(1.0, "0", "0"), (1.0, "1", "1")]
+
+
+def test_damaged_weights_are_refused_before_the_search(
+    xeval: Run, files: tuple[Path, Path], make_checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    for value, words in (
+        (float("nan"), "not finite; the checkpoint's weights are damaged"),
+        (0.0, "all zeros"),
+    ):
+        broken = make_checkpoint(tmp_path / f"broken{value}")
+        weights = load_file(broken / "model.safetensors")
+        for name in weights:
+            if "layer.1.output.LayerNorm" in name:
+                weights[name] *= value
+        save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+        code, out, err = xeval("mine", *files, "--checkpoint", broken)
+        assert (code, out) == (1, "")
+        assert words in " ".join(err.split())
+
+
+def test_places_that_cannot_be_read_or_written_are_said(xeval: Run, tmp_path: Path) -> None:
+    import os
+
+    np.save(tmp_path / "x.npy", np.eye(3, dtype=np.float32))
+    (tmp_path / "folder.npy").mkdir()
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / ".taken.tsv.work").write_text("a file")
+    x = tmp_path / "x.npy"
+    for arguments, code, words in (
+        ((tmp_path / "folder.npy", x), 2, "cannot be mined"),
+        ((x, tmp_path / "pipe.txt"), 2, "cannot be mined"),
+        ((x, x, "-o", x), 2, "is the input"),
+        ((x, x, "-o", tmp_path / "folder.npy"), 2, "name a file"),
+        ((x, x, "-o", tmp_path / "taken.tsv"), 1, "half-done work cannot be kept there"),
+        ((x, x, "-o", tmp_path / ("a" * 250)), 1, "half-done work cannot be kept there"),
+        ((x, x, "--threshold", "nan"), 2, "give a number"),
+    ):
+        found, out, err = xeval("mine", *arguments)
+        assert (found, out) == (code, ""), err
+        assert words in " ".join(err.split())
+        assert "Traceback" not in err
+    assert np.array_equal(np.load(x), np.eye(3))
 
 
 def test_a_plan_says_the_recipe_and_what_mining_will_take(

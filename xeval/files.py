@@ -7,6 +7,7 @@
 """
 
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -63,6 +64,16 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """As :func:`write_whole`, for text in UTF-8."""
     write_whole(path, lambda stream: stream.write(text.encode("utf-8")))
+
+
+def unfinished(folder: Path, name: str = "") -> list[Path]:
+    """What processes that died left of writing a file of that name, or any file, in ``folder``.
+
+    Only for those who hold the lock under which such files are written: a living process has them too.
+    """
+    written = re.compile(re.escape(name[:80]) + r"\.\w{8}" if name else r".*")
+    found = (path for path in folder.glob(f".*{PARTIAL}") if path.is_file())
+    return [path for path in found if written.fullmatch(path.name[1 : -len(PARTIAL)])]
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The command that mines translation pairs out of two files."""
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -41,10 +42,12 @@ def mine(
     """
     from xeval.display import Steps, print_json
     from xeval.runner import RunOptions
-    from xeval.tasks.mined_files import mine_files, plan_files, write_text
+    from xeval.tasks.mined_files import mine_files, plan_files, write_pairs
 
-    if out is not None and not out.parent.is_dir():
-        raise UsageError(f"--out {out}: the folder {out.parent} does not exist.")
+    if out is not None:
+        _check_output(out, (source, target))
+    if threshold is not None and math.isnan(threshold):
+        raise UsageError("--threshold nan: no score lies above it; give a number.")
     changes = given(**vars(embeddings), max_length=max_length)
     where, precision = RunOptions(device=device, dtype=dtype).resolve()
     if dry_run:
@@ -61,7 +64,7 @@ def mine(
     ):
         kept = [line for score, line in mined.lines() if threshold is None or score > threshold]
         if out is not None:
-            write_text(out, "".join(kept))
+            write_pairs(out, kept)
     if out is None and not as_json:
         sys.stdout.write("".join(kept))
     if as_json:
@@ -73,3 +76,13 @@ def mine(
         say(remark)
     blank = f"; empty lines left out: {mined.blank:,}" if mined.blank else ""
     say(f"{len(kept):,} pairs [{mined.recipe}]{blank}")
+
+
+def _check_output(out: Path, inputs: tuple[Path, Path]) -> None:
+    """Raise a UsageError for a file that cannot be written, or that would replace what is mined."""
+    if not out.parent.is_dir():
+        raise UsageError(f"--out {out}: the folder {out.parent} does not exist.")
+    if out.exists() and not out.is_file():
+        raise UsageError(f"--out {out}: is a folder, pipe or device; name a file.")
+    if same := next((path for path in inputs if out.exists() and path.exists() and out.samefile(path)), None):
+        raise UsageError(f"--out {out}: is the input {same}, which would be lost; name another file.")

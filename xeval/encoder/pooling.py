@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xeval.encoder.batches import Sequences
 from xeval.encoder.loop import FINITE, Batch, Loop, finite_rows
 from xeval.encoder.tokens import TextEncoder
-from xeval.errors import UsageError
+from xeval.errors import CheckpointError, UsageError
 
 BLOCK_SENTENCES = 8192
 
@@ -96,31 +96,36 @@ def embed_to_file(
     sequences: Callable[[Sequence[str]], Sequences],
     loop: Loop,
     model: Any,
+    tell: Callable[[str], None] | None = None,
 ) -> NDArray[np.float32]:
     """Embed ``texts`` block by block into a float32 file [texts, width]; a file that was begun is gone on with.
 
-    How many rows are done stands in a file beside it, so both have to be deleted together.
+    What is whole stands in a file beside it (:class:`xeval.encoder.resumable.EmbeddingFile`).
+
+    Args:
+        tell: gets a sentence when what an earlier run left cannot be gone on with.
 
     Returns:
         the file, mapped for reading: it takes no memory of its own.
+
+    Raises:
+        CheckpointError: embeddings are not finite or all zeros.
+        XevalError: the disk is full.
     """
-    state = path.with_suffix(".done")
-    done = int(state.read_text()) if state.exists() and path.exists() else 0
-    shape = (len(texts), width)
-    rows = np.lib.format.open_memmap(path, "r+" if done else "w+", dtype=np.float32, shape=shape)
-    if done and loop.progress is not None:
-        loop.progress(done)
+    from xeval.encoder.resumable import EmbeddingFile
 
     def reduce(batch: Batch) -> dict[str, torch.Tensor]:
         pooled = embeddings(model, batch)
         return {"embedding": pooled, FINITE: finite_rows(pooled)}
 
-    for first in range(done, len(texts), BLOCK_SENTENCES):
-        block = sequences(texts[first : first + BLOCK_SENTENCES])
-        reduced = loop.run(block, reduce)
-        rows[first : first + len(block)] = reduced["embedding"]
-        rows.flush()
-        state.write_text(str(first + len(block)))
-    del rows
-    mapped: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return mapped
+    file = EmbeddingFile(path, texts, width, tell)
+    if file.done and loop.progress is not None:
+        loop.progress(file.done)
+    while file.done < len(texts):
+        block = loop.run(sequences(texts[file.done : file.done + BLOCK_SENTENCES]), reduce)["embedding"]
+        if empty := int((~block.any(axis=1)).sum()):
+            raise CheckpointError(
+                f"embeddings of {empty} of {len(block)} sentences are all zeros; the checkpoint's weights are damaged."
+            )
+        file.append(block)
+    return file.rows()

@@ -10,9 +10,7 @@ neighbours are ordered by the float64 similarity rounded to float32, equal ones 
 
 import hashlib
 import math
-import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from numpy.typing import NDArray
 
 from xeval.digests import text_digest
 from xeval.errors import DataError, UsageError, XevalError
+from xeval.files import write_whole
 from xeval.retrieval.neighbours import Neighbours
 from xeval.retrieval.recipes import Centring, Similarity
 from xeval.retrieval.rows import CHUNK_ROWS, Transform, Vectors, side_mean
@@ -80,6 +79,7 @@ def search(
     progress: Progress | None = None,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 60.0,
+    restart: Callable[[str], None] | None = None,
 ) -> BothWays:
     """The k most similar rows of the other side for every row of ``source`` [n, width] and ``target`` [m, width].
 
@@ -96,9 +96,11 @@ def search(
             one is answered without another sweep. Whoever names it deletes it once the result is safe; with
             ``mean_difference`` a second one stands beside it, with ``.backward`` after its name.
         checkpoint_seconds: least time between two writes of it; the last block is always written.
+        restart: told in one sentence why a checkpoint cannot be gone on with, which is then begun again; None raises.
 
     Raises:
         UsageError: k, the shapes or the precision do not fit, or the checkpoint is of another search.
+        XevalError: the checkpoint cannot be written.
         DataError: an embedding is not finite, too long or too short (``rows.py`` has the bounds; rows of zeros are
             as similar as 0 to all), or the checkpoint is damaged.
     """
@@ -111,6 +113,9 @@ def search(
             identity = text_digest("search 1", _digest(source), _digest(target), str(k), similarity, centring)
             paths = [checkpoint, checkpoint.with_name(f"{checkpoint.name}.backward")][: len(passes)]
             states = [_Checkpoint(path, f"{identity} {path.suffix}", checkpoint_seconds) for path in paths]
+            for state in states:
+                if state is not None and restart is not None:
+                    state.begin_again_if_unusable(restart)
         found: dict[str, Neighbours] = {}
         repeated = 0
         for number, (ways, one, other) in enumerate(passes):
@@ -533,6 +538,15 @@ class _Checkpoint:
         self.path, self.identity, self.seconds = path, identity, seconds
         self.written = time.perf_counter()
 
+    def begin_again_if_unusable(self, tell: Callable[[str], None]) -> None:
+        """Remove a file that cannot be gone on with, and say why."""
+        try:
+            if self.path.exists():
+                self._read()
+        except (DataError, UsageError) as error:
+            tell(f"{str(error).partition(';')[0]}; the search starts again.")
+            self.path.unlink(missing_ok=True)
+
     def precision(self) -> Literal["float32", "bfloat16"] | None:
         """The precision with which the search began; None when it has not."""
         if not self.path.exists():
@@ -565,21 +579,20 @@ class _Checkpoint:
             content["precision"] = np.asarray(_name(kept))
         content["identity"] = np.asarray(self.identity)
         content["digest"] = np.asarray(_content_digest(content))
-        with tempfile.NamedTemporaryFile(dir=self.path.parent, delete=False) as file:
-            try:
-                np.savez(file, allow_pickle=False, **content)
-                file.close()
-                Path(file.name).replace(self.path)
-            except OSError:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        try:
+            write_whole(self.path, lambda stream: np.savez(stream, allow_pickle=False, **content))
+        except OSError as error:
+            raise XevalError(
+                f"{self.path}: cannot be written ({error.strerror}); what was searched before is kept: free space, and "
+                "give the same command again."
+            ) from error
         self.written = time.perf_counter()
 
     def _read(self) -> dict[str, NDArray[Any]]:
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 content = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # a damaged archive raises nearly anything
             raise DataError(f"{self.path} is not a readable checkpoint of a search; delete it.") from error
         if str(content.pop("digest", "")) != _content_digest(content):
             raise DataError(f"{self.path} is damaged; delete it to search from the beginning.")

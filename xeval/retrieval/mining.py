@@ -102,7 +102,7 @@ def extract(
         k: size of the neighbourhoods; a side with fewer rows is one neighbourhood.
         margin, similarity, centring, matching: see ``Recipe``. ``none`` scores as ``absolute`` does.
         threshold: pairs must score above it; None keeps all (the published code keeps those above 0).
-        search_options: of ``search``: precision, device, memory, progress, checkpoint, checkpoint_seconds, damaged.
+        search_options: of ``search``: precision, device, memory, progress, checkpoint, checkpoint_seconds, restart.
 
     Raises:
         UsageError, DataError: as ``search``; a setting is unknown.

@@ -42,7 +42,7 @@ def require_searchable(
     if not wrong.any():
         return
     row = int(np.flatnonzero(wrong)[0])
-    name = f"row {first + row} of the {role} embeddings"
+    name = f"row {first + row} (counted from 0) of the {role} embeddings"
     values = np.asarray(rows()[row], np.float64)
     if not np.isfinite(values).all():
         raise DataError(f"{name} is not finite; embed that sentence again.")

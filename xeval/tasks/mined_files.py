@@ -3,8 +3,8 @@
 import math
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xeval.checkpoints import Checkpoint
-from xeval.digests import value_digest
+from xeval.digests import file_digest, text_digest, value_digest
 from xeval.display import Steps
-from xeval.errors import DataError, UsageError
+from xeval.errors import CheckpointError, DataError, UsageError
+from xeval.files import is_regular, locked, unfinished, write_whole
 from xeval.retrieval import Pairs, distinct
 from xeval.retrieval.cost import Cost, cost
 from xeval.sources.text import numbered_lines
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from xeval.encoder.batches import Sequences
     from xeval.tasks.base import Settings
 
+LOCK = "lock"
 SEARCH_SHARE = 0.1  # of the progress, where sentences have to be embedded first
 
 
@@ -76,13 +78,15 @@ def mine_files(
 
     Raises:
         UsageError: a file does not exist, text comes without a checkpoint, or another process uses ``work``.
-        DataError: a file is empty or damaged, or the widths of the sides differ.
+        DataError: a file is empty or damaged, the widths of the sides differ, or ``work`` cannot be written.
+        XevalError: embeddings are not finite or the disk is full; the work is kept.
     """
     files = (source, target)
     texts, blank = zip(*_texts(files, checkpoint), strict=True)
     words = [path for path in files if path.suffix != ".npy"]
     encoder = checkpoint if words else None
-    with _work_folder(work, files, encoder, {**changes, "dtype": dtype}) as folder:
+    key = {**changes, "dtype": dtype, **_contents(files, texts, encoder)}
+    with _work_folder(work, value_digest({"mine": 2, **key}), steps.say) as folder:
         settings = MINING.from_recipe(changes)
         sides: list[NDArray[Any]] = []
         if words and checkpoint is not None:
@@ -103,9 +107,21 @@ def mine_files(
             done = share
 
         steps.now("searching")
-        extracted = mine_as(
-            settings, sides[0], sides[1], checkpoint=folder / "search", device=device, progress=progress
-        )
+        try:
+            extracted = mine_as(
+                settings,
+                sides[0],
+                sides[1],
+                checkpoint=folder / "search",
+                device=device,
+                progress=progress,
+                restart=steps.say,
+            )
+        except DataError as error:  # which knows no files' names
+            sentence = str(error)
+            for role, path in zip(("source", "target"), files, strict=True):
+                sentence = sentence.replace(f"the {role} embeddings", str(path))
+            raise DataError(sentence) from error
         yield Mined(
             extracted.pairs,
             texts[0] or None,
@@ -146,8 +162,10 @@ def plan_files(
 def _texts(files: Sequence[Path], checkpoint: Path | None) -> list[tuple[list[str], int]]:
     """Of each file the distinct sentences and how many lines are empty; of embeddings none."""
     for path in files:
-        if not path.is_file():
+        if not path.exists():
             raise UsageError(f"{path}: no such file.")
+        if not is_regular(path):
+            raise UsageError(f"{path}: a folder, pipe or device cannot be mined; give a file.")
     if checkpoint is None and (words := next((path for path in files if path.suffix != ".npy"), None)):
         raise UsageError(
             f"{words}: text needs an encoder; name one with --checkpoint, or give .npy embeddings."
@@ -163,37 +181,58 @@ def _require_one_width(files: Sequence[Path], widths: Sequence[int]) -> None:
         )
 
 
-@contextmanager
-def _work_folder(
-    work: Path | None, files: Sequence[Path], encoder: Path | None, asked: Mapping[str, int | str]
-) -> Iterator[Path]:
-    """A folder that belongs to these inputs: below ``work`` it stays when something fails, else it is temporary."""
-    if work is None:
-        with tempfile.TemporaryDirectory() as temporary:
-            yield Path(temporary)
-        return
-    from filelock import FileLock, Timeout
-
+def _contents(files: Sequence[Path], texts: Sequence[Sequence[str]], encoder: Path | None) -> dict[str, str]:
+    """Digests of what is mined, whatever it is called and however old: of sentences as read, of other files' bytes."""
+    sides = [
+        text_digest(*text) if text else file_digest(path) for path, text in zip(files, texts, strict=True)
+    ]
     digest = ""
     if encoder is not None:
         checkpoint = Checkpoint(encoder, encoder.name)
         checkpoint.check()
         digest = checkpoint.digest
-    states = {str(path.resolve()): [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
-    folder = work / value_digest({"mine": 1, "files": states, "checkpoint": digest, **asked})
-    try:
-        work.mkdir(exist_ok=True)
-        with FileLock(work / "lock", timeout=0):
-            for other in work.iterdir():  # of other inputs or settings
-                if other.is_dir() and other != folder:
-                    shutil.rmtree(other)
-            folder.mkdir(exist_ok=True)
-            yield folder
-            shutil.rmtree(work)
-    except Timeout:
-        raise UsageError(
-            f"{work}: another process is mining here; wait for it, or choose another --out."
-        ) from None
+    return {"source": sides[0], "target": sides[1], "checkpoint": digest}
+
+
+@contextmanager
+def _work_folder(work: Path | None, key: str, tell: Callable[[str], None]) -> Iterator[Path]:
+    """The folder ``key`` below ``work``, which stays when something fails; a temporary one without ``work``."""
+    if work is None:
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
+        return
+    with ExitStack() as stack:
+        try:
+            work.mkdir(exist_ok=True)
+            free = stack.enter_context(locked(work / LOCK)) and (work / LOCK).exists()
+            if free:
+                folder = _prepared(work, key, tell)
+        except OSError as error:
+            raise DataError(
+                f"{work}: half-done work cannot be kept there ({error.strerror or error}); make the folder writable, "
+                "or choose another --out."
+            ) from error
+        if not free:
+            raise UsageError(f"{work}: another process is mining here; wait for it, or choose another --out.")
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+        # The lock last: until then nobody else can begin here. One who begins just then keeps the folder.
+        (work / LOCK).unlink(missing_ok=True)
+        with suppress(OSError):
+            work.rmdir()
+
+
+def _prepared(work: Path, key: str, tell: Callable[[str], None]) -> Path:
+    """The work folder of these inputs, without others' and without what dead processes left half-written."""
+    for other in work.iterdir():
+        if other.is_dir() and other.name != key:
+            tell(f"{work}: holds half-done work of other files or settings, which is removed.")
+            shutil.rmtree(other)
+    folder = work / key
+    folder.mkdir(exist_ok=True)
+    for leftover in unfinished(folder):
+        leftover.unlink()
+    return folder
 
 
 class _Embedder:
@@ -215,7 +254,7 @@ class _Embedder:
         from xeval.encoder.pooling import cut_at_layer
         from xeval.encoder.tokens import TextEncoder
 
-        self.name = path.name
+        self.name, self.tell = path.name, steps.say
         checkpoint = Checkpoint(path, path.name)
         checkpoint.check()
         self.settings: Settings = MINING.resolve(changes, checkpoint)
@@ -245,38 +284,64 @@ class _Embedder:
             )
             return fitted.sequences
 
-        return embed_to_file(
-            texts, path, int(self.model.config.hidden_size), sequences, self.loop, self.model
-        )
+        width = int(self.model.config.hidden_size)
+        try:
+            return embed_to_file(texts, path, width, sequences, self.loop, self.model, self.tell)
+        except CheckpointError as error:
+            raise CheckpointError(f"{self.name}: {error}") from error
 
 
 def _sentences(path: Path) -> tuple[list[str], int]:
     """The distinct sentences of a text file, and how many of its lines are empty."""
-    lines = [line.strip().replace("\t", " ") for _, line in numbered_lines(path)]
-    texts = [line for line in lines if line]
+    texts, blank = [], 0
+    for number, line in numbered_lines(path):
+        if "\0" in line or "\r" in line:
+            sign, cure = (
+                ("NUL byte", "UTF-8") if "\0" in line else ("carriage return", "line feeds at line ends")
+            )
+            raise DataError(
+                f"{path}, line {number}: holds a {sign}, so it is no plain text; convert it to {cure}."
+            )
+        if text := line.strip().replace("\t", " "):
+            texts.append(text)
+        else:
+            blank += 1
     if not texts:
         raise DataError(f"{path}: holds no sentence; give one a line.")
-    return [texts[row] for row in distinct(texts).first], len(lines) - len(texts)
+    return [texts[row] for row in distinct(texts).first], blank
 
 
 def _read_embeddings(path: Path) -> NDArray[Any]:
+    """A file's array, mapped for reading."""
     try:
-        rows: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read as an array of NumPy ({error}).") from None
-    if rows.ndim != 2 or not rows.size or rows.dtype.kind != "f":
+        with path.open("rb") as file:
+            begins = file.read(len(np.lib.format.MAGIC_PREFIX))
+        is_array, size = begins == np.lib.format.MAGIC_PREFIX, path.stat().st_size
+        rows: Any = np.load(path, mmap_mode="r", allow_pickle=False) if is_array else None
+    except Exception as error:  # noqa: BLE001  # a damaged header raises nearly anything
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise DataError(f"{path}: cannot be read as an array of NumPy ({reason}).") from None
+    if not is_array:
+        raise DataError(f"{path}: is not in NumPy's format .npy; text needs another name.")
+    if rows.ndim != 2 or not rows.size or rows.dtype.kind != "f" or rows.dtype.itemsize > 8:
         raise DataError(
-            f"{path}: holds {rows.dtype} of shape {rows.shape}; floating-point numbers [sentences, width] are needed."
+            f"{path}: holds {rows.dtype} of shape {rows.shape}; float32, float16 or float64 of shape "
+            "[sentences, width] are needed."
         )
-    return rows
+    if behind := size - rows.offset - rows.nbytes:
+        raise DataError(f"{path}: goes on for {behind:,} bytes behind its array; write one array a file.")
+    array: NDArray[Any] = rows
+    return array
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file in one step; raises DataError when it cannot be written."""
-    temporary = path.with_name(f".{path.name}.partial")
+def write_pairs(out: Path, lines: Sequence[str]) -> None:
+    """Write the lines of a file in one step, under the lock of its work; raises DataError when it cannot be written."""
     try:
-        temporary.write_text(text, encoding="utf-8", newline="")
-        temporary.replace(path)
+        for leftover in unfinished(out.parent, out.name):
+            leftover.unlink()
+        write_whole(out, lambda stream: stream.writelines(line.encode("utf-8") for line in lines))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DataError(f"{path}: cannot be written ({error.strerror}); choose another --out.") from error
+        raise DataError(
+            f"{out}: cannot be written ({error.strerror}); the work is kept: free space, and give the same command "
+            "again."
+        ) from error

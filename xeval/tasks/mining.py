@@ -102,6 +102,7 @@ class Mining(Embedding):
         folder: Path,
         progress: Callable[[float, float], None],
         device: str,
+        tell: Callable[[str], None] | None = None,
     ) -> Predictions:
         """Mine dev and test.
 
@@ -111,6 +112,7 @@ class Mining(Embedding):
             folder: keeps embeddings and half-done searches, from which an interrupted evaluation goes on.
             progress: of a search: share of both that is done, seconds left of this one.
             device: searches; it changes no result.
+            tell: gets a sentence when a half-done search cannot be gone on with and starts again.
         """
         source = collection_source(task)
         scored, remarks = [], []
@@ -134,6 +136,7 @@ class Mining(Embedding):
                 checkpoint=folder / f"{split}.search",
                 progress=report,
                 device=device,
+                restart=tell,
             )
             remarks += extracted.remarks(f"{split}, {language}", f"{split}, English")
             scored.append(
