@@ -17,6 +17,7 @@ import numpy as np
 from xeval.checkpoints import Checkpoint, Discovery, Lineage
 from xeval.digests import text_digest, value_digest
 from xeval.display import Steps
+from xeval.encoder.tokens import marks_inner_words
 from xeval.errors import CheckpointError, DataError, UsageError, XevalError, did_you_mean
 from xeval.examples import Example
 from xeval.failures import contained
@@ -702,6 +703,8 @@ def _settings(task: Task, options: RunOptions, checkpoint: Checkpoint) -> Settin
                 f"--label-piece {options.settings['label_piece']}: {checkpoint.name} was trained with {piece}."
             )
         settings["label_piece"] = piece
+    if "label_piece" in settings and marks_inner_words(checkpoint.path):
+        settings["words"] = "as in running text"
     return settings
 
 

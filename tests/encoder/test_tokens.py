@@ -1,15 +1,17 @@
 """Assembled sequences equal what the tokenizer itself would build."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from xeval.encoder.tokens import TextEncoder, longest_first
+from xeval.encoder.tokens import TextEncoder, longest_first, marks_inner_words
+from xeval.errors import CheckpointError
 
 TEXTS = [
     "Anna works in Berlin.",
@@ -123,3 +125,89 @@ def test_word_pieces_follow_the_words(tiny_tokenizer: Any, words: list[str]) -> 
     (pieces,) = encoder.word_pieces([words])
     whole = tiny_tokenizer(words, is_split_into_words=True, add_special_tokens=False)["input_ids"]
     assert np.concatenate(pieces).tolist() == whole
+
+
+def trained(pre_tokenizer: Any, normalizer: Any = None) -> PreTrainedTokenizerFast:
+    """A tiny vocabulary of its own for a way of cutting text."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizer, decoders.ByteLevel()
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
+    trainer = trainers.BpeTrainer(
+        vocab_size=330,
+        special_tokens=["<unk>"],
+        show_progress=False,
+        initial_alphabet=[*pre_tokenizers.ByteLevel.alphabet(), "▁"],
+    )
+    tokenizer.train_from_iterator(["Die Katze sitzt auf der Matte."] * 9, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
+
+
+QWEN = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "spaced"),
+    [
+        pytest.param(trained(pre_tokenizers.ByteLevel(add_prefix_space=False)), True, id="ModernBERT"),
+        pytest.param(trained(pre_tokenizers.ByteLevel(add_prefix_space=True)), False, id="prefix space"),
+        pytest.param(
+            trained(
+                pre_tokenizers.Sequence(
+                    [
+                        pre_tokenizers.Split(Regex(QWEN), "isolated"),
+                        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+                    ]
+                )
+            ),
+            True,
+            id="Qwen",
+        ),
+        pytest.param(trained(pre_tokenizers.Metaspace()), False, id="XLM-R"),
+        pytest.param(
+            trained(pre_tokenizers.Split("▁", "merged_with_next"), normalizers.Replace(" ", "▁")),
+            True,
+            id="Gemma",
+        ),
+        pytest.param(trained(pre_tokenizers.BertPreTokenizer()), False, id="BERT"),
+    ],
+)
+def test_words_have_the_pieces_that_they_have_in_running_text(
+    tokenizer: PreTrainedTokenizerFast, spaced: bool, tmp_path: Path
+) -> None:
+    words = ["Die", "Katze", "sitzt", "2", "Matten", "."]
+    (pieces,) = TextEncoder(tokenizer).word_pieces([words])
+    assert np.concatenate(pieces).tolist() == tokenizer(" ".join(words))["input_ids"]
+    assert [tokenizer.decode(piece).strip(" ▁") for piece in pieces] == words
+    tokenizer.save_pretrained(tmp_path)
+    assert marks_inner_words(tmp_path) == spaced
+
+
+def test_a_tokenizer_that_cannot_read_words_as_running_text_is_refused_for_tagging_alone() -> None:
+    joined = Tokenizer(models.BPE({"<unk>": 0, "a": 1, " ": 2, "a ": 3}, [("a", " ")], unk_token="<unk>"))
+    encoder = TextEncoder(PreTrainedTokenizerFast(tokenizer_object=joined, unk_token="<unk>"))
+    assert encoder.pieces(["a a"])["a a"].ids.tolist() == [3, 1]
+    with pytest.raises(CheckpointError, match="does not cut running text at words"):
+        encoder.word_pieces([["a", "a"]])
+
+
+@pytest.mark.parametrize(
+    "failure", [Exception("no entry found for key"), type("PanicException", (BaseException,), {})()]
+)
+def test_a_tokenizer_that_fails_or_panics_is_one_sentence(
+    tiny_tokenizer: Any, failure: BaseException
+) -> None:
+    class Failing:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(tiny_tokenizer, name)
+
+        def __call__(self, texts: Any, *args: Any, **kwargs: Any) -> Any:
+            if texts == ["x"]:
+                raise failure
+            return tiny_tokenizer(texts, *args, **kwargs)
+
+    encoder = TextEncoder(Failing())
+    with pytest.raises(
+        CheckpointError, match=rf"the tokenizer fails \({type(failure).__name__}: .*load its files"
+    ):
+        encoder.pieces(["x"])

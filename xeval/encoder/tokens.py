@@ -4,14 +4,18 @@ Assembling here, rather than asking the tokenizer for every pair, lets one conte
 and gives training and evaluation one definition of truncation and windows.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xeval.digests import file_digest
 from xeval.errors import CheckpointError
+from xeval.failures import is_failure
 
 Ids = NDArray[np.int32]
 # How vocabularies write the start of a word: SentencePiece, and byte-level BPE.
@@ -59,13 +63,15 @@ class TextEncoder:
         self.template = _read_template(tokenizer)
         self.boundary_ids: frozenset[int] = _read_boundaries(tokenizer)
         """Pieces that mark the start of a word and hold none of its characters; none in WordPiece."""
+        self._before_word = _read_word_start(tokenizer)
 
     def pieces(self, texts: Iterable[str]) -> dict[str, Pieces]:
         """Tokenise each distinct text once, without special tokens and without truncation."""
         distinct = list(dict.fromkeys(texts))
         if not distinct:
             return {}
-        encoded = self.tokenizer(
+        encoded = _call(
+            self.tokenizer,
             distinct,
             add_special_tokens=False,
             return_offsets_mapping=True,
@@ -85,9 +91,25 @@ class TextEncoder:
 
         A boundary piece alone counts as none: fast tokenizers put one before words that their normalisation
         empties (U+200B), where SentencePiece itself gives no piece, and XTREME then the unknown token.
+
+        Words get the pieces that they have in running text. Vocabularies that mark the space before a word, and add
+        none to a text (byte-level BPE with ``add_prefix_space`` false, Gemma's), thus mark all words but the first.
+
+        Raises:
+            CheckpointError: the tokenizer cuts running text in another way than its words, with and without a space.
         """
-        encoded = self.tokenizer(
-            [list(words) for words in sentences],
+        before = self._before_word
+        if before is None:
+            raise CheckpointError(
+                "the tokenizer does not cut running text at words, so that single words cannot be tagged as it reads "
+                "them; use a checkpoint with another tokenizer."
+            )
+        encoded = _call(
+            self.tokenizer,
+            [
+                [word if number == 0 else before + word for number, word in enumerate(words)]
+                for words in sentences
+            ],
             is_split_into_words=True,
             add_special_tokens=False,
             return_attention_mask=False,
@@ -166,9 +188,75 @@ def _read_boundaries(tokenizer: Any) -> frozenset[int]:
     )
 
 
+def marks_inner_words(folder: Path) -> bool:
+    """Whether ``word_pieces`` puts a space before words, told from the files of a tokenizer, without transformers.
+
+    Units of tagging name it among their settings where it is so, because they were once computed without the space.
+    """
+    file = folder / "tokenizer.json"
+    if not file.exists():
+        return (
+            folder / "merges.txt"
+        ).exists()  # byte-level BPE, which transformers builds without a prefix space
+    return _marks_inner_words(file, file_digest(file))
+
+
+@cache
+def _marks_inner_words(file: Path, _digest: str) -> bool:
+    content = file.read_bytes()
+    # A quick look, since vocabularies can be large: Metaspace and WordPiece mark every word, or none.
+    if b'"Metaspace"' in content or b'"WordPiece"' in content:
+        return False
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_str(content.decode("utf-8"))
+        found = _space_before_words(
+            tokenizer.encode("a a", add_special_tokens=False).ids,
+            lambda words: tokenizer.encode(words, is_pretokenized=True, add_special_tokens=False).ids,
+        )
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        return False  # loading the tokenizer says what is wrong with it
+    return found == " "
+
+
+def _read_word_start(tokenizer: Any) -> str | None:
+    def apart(words: list[str]) -> list[int]:
+        encoded = _call(tokenizer, [words], is_split_into_words=True, add_special_tokens=False)
+        ids: list[int] = encoded["input_ids"][0]
+        return ids
+
+    return _space_before_words(_call(tokenizer, "a a", add_special_tokens=False)["input_ids"], apart)
+
+
+def _space_before_words(running: list[int], apart: Callable[[list[str]], list[int]]) -> str | None:
+    """What has to stand before a word that is given alone to get its pieces in running text; None: nothing helps.
+
+    Args:
+        running: the pieces of "a a".
+        apart: gives the pieces of words that are given one by one.
+    """
+    return next((before for before in ("", " ") if apart(["a", f"{before}a"]) == running), None)
+
+
+def _call(tokenizer: Any, *texts: Any, **options: Any) -> Any:
+    """What the tokenizer gives; written in Rust, it raises plain exceptions, and panics."""
+    try:
+        return tokenizer(*texts, **options)
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"the tokenizer fails ({type(error).__name__}: {reason}); load its files from their source again."
+        ) from error
+
+
 def _read_template(tokenizer: Any) -> Template:
-    single = tokenizer("a")
-    pair = tokenizer("a", "a", return_token_type_ids=True)
+    single = _call(tokenizer, "a")
+    pair = _call(tokenizer, "a", "a", return_token_type_ids=True)
     ids, parts, types = pair["input_ids"], pair.sequence_ids(0), pair["token_type_ids"]
     first = [i for i, part in enumerate(parts) if part == 0]
     second = [i for i, part in enumerate(parts) if part == 1]
