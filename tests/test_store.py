@@ -229,22 +229,21 @@ def test_records_from_before_signatures_are_read(tmp_path: Path) -> None:
     assert UnitRecord.model_validate(old).signatures == {}
 
 
-def test_work_in_progress_stays_when_it_fails_and_goes_when_it_is_done(tmp_path: Path) -> None:
+def test_work_in_progress_stays_until_it_is_ended(tmp_path: Path) -> None:
     store = Store(tmp_path)
-
-    def fail() -> None:
-        with store.work("f") as folder:
-            (folder / "rows.npy").write_bytes(b"x")
-            raise ValueError("stop")
-
-    with pytest.raises(ValueError, match="stop"):
-        fail()
-    with store.work("f") as again:
-        assert (again / "rows.npy").read_bytes() == b"x"
-    assert not again.exists()
+    assert not store.at_work()
+    store.end_work("f")
+    folder = store.work("f")
+    (folder / "rows.npy").write_bytes(b"x")
+    (folder / ".search.abcdefgh.partial").write_bytes(b"of a process that died")
+    assert store.work("f") == folder
+    assert [path.name for path in folder.iterdir()] == ["rows.npy"]
+    assert store.at_work() == {"f"}
+    store.end_work("f")
+    assert not store.at_work()
     (tmp_path / "work/g").write_text("")
-    with pytest.raises(StoreError, match="cannot be made"), store.work("g"):
-        pass
+    with pytest.raises(StoreError, match="cannot be made"):
+        store.work("g")
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -395,6 +395,8 @@ def run(to_run: Plan, store: Store, options: RunOptions, watcher: Watcher) -> Ou
     problems = list(to_run.problems)
     waiting = [unit for unit in to_run.units if unit.status != "done"]
     done, reused = 0, len(to_run.units) - len(waiting)
+    for fingerprint in store.at_work() & {unit.fingerprint for unit in to_run.units if unit.status == "done"}:
+        store.end_work(fingerprint)  # a process died between writing the unit and ending its work
     if not waiting:
         return Outcome(0, reused, tuple(problems))
     shared = _Shared(options)
@@ -440,6 +442,7 @@ def _run_unit(
         else:
             record, rows = evaluator.evaluate(unit)
         store.write(record, rows)
+        store.end_work(unit.fingerprint)
         watcher.finished(unit, record, _ratio(rows, record.main_metric))
         return "done", ""
     watcher.failed(unit, reasons[0])
@@ -661,7 +664,10 @@ class _Evaluator:
             ).sequences
 
         def embed(texts: Sequence[str], path: Path) -> Any:
-            return embed_to_file(texts, path, int(model.config.hidden_size), sequences, loop, model)
+            return embed_to_file(texts, path, int(model.config.hidden_size), sequences, loop, model, tell)
+
+        def tell(text: str) -> None:
+            self.shared.remarks.append(Problem(unit.name, text, fatal=False, remark=True))
 
         def progress(share: float, left: float) -> None:
             del left  # the watcher judges it from the whole
@@ -670,18 +676,18 @@ class _Evaluator:
             self.watcher.advanced(now - shown)
             shown = now
 
-        with self.store.work(unit.fingerprint) as folder:
-            return kind.evaluate(
-                unit.task,
-                data,
-                unit.language,
-                unit.settings,
-                self.options.limit,
-                embed,
-                folder,
-                progress,
-                str(self.shared.device),
-            )
+        return kind.evaluate(
+            unit.task,
+            data,
+            unit.language,
+            unit.settings,
+            self.options.limit,
+            embed,
+            self.store.work(unit.fingerprint),
+            progress,
+            str(self.shared.device),
+            tell,
+        )
 
 
 def software() -> dict[str, str]:

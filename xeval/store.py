@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from xeval.errors import StoreError
-from xeval.files import is_regular, locked, real_folders, write_whole
+from xeval.files import is_regular, locked, real_folders, unfinished, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,18 +186,29 @@ class Store:
                 ) from error
             yield mine
 
-    @contextmanager
-    def work(self, fingerprint: str) -> Iterator[Path]:
-        """A folder for a claimed unit's intermediate files; stays when the unit fails, to go on from it."""
+    def work(self, fingerprint: str) -> Path:
+        """A folder for a claimed unit's intermediate files, from which an interrupted evaluation goes on."""
         folder = self.root / "work" / fingerprint
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            for leftover in unfinished(folder):
+                leftover.unlink()
         except OSError as error:
             raise StoreError(
                 f"{folder}: cannot be made ({error.strerror}); free space or choose another --store."
             ) from error
-        yield folder
-        shutil.rmtree(folder, ignore_errors=True)  # what stays there must not cost the result
+        return folder
+
+    def at_work(self) -> frozenset[str]:
+        """Fingerprints of the units that have such a folder."""
+        try:
+            return frozenset(folder.name for folder in (self.root / "work").iterdir())
+        except OSError:
+            return frozenset()
+
+    def end_work(self, fingerprint: str) -> None:
+        """Remove a unit's folder of intermediate files; only once the unit is written, so that no work is lost."""
+        shutil.rmtree(self.root / "work" / fingerprint, ignore_errors=True)
 
     def write(self, record: UnitRecord, rows: dict[str, list[Any]]) -> Path:
         """Write a unit in one step: temporary file, flush to disk, rename.

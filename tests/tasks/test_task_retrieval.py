@@ -18,8 +18,9 @@ from transformers import AutoModel, AutoTokenizer
 from xeval import runner
 from xeval.checkpoints import Checkpoint, discover
 from xeval.display import Steps
+from xeval.encoder.loop import Loop
 from xeval.encoder.tokens import TextEncoder
-from xeval.errors import UsageError, XevalError
+from xeval.errors import StoreError, UsageError, XevalError
 from xeval.examples import Translation
 from xeval.runner import Outcome, Plan, RunOptions, Unit
 from xeval.sources.bucc import BuccSource
@@ -407,6 +408,45 @@ def test_an_interrupted_mining_unit_goes_on(
     assert not list((tmp_path / "s/work").iterdir())
     again, _ = evaluate(tiny_encoder, root, tmp_path / "t", "bucc2018")
     assert stored(tmp_path / "s", planned.units[0])[1] == stored(tmp_path / "t", again.units[0])[1]
+
+
+def test_a_full_disk_when_a_mined_unit_is_written_costs_no_embedding_and_damaged_work_is_said(
+    tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, store = bucc(tmp_path / "data"), tmp_path / "s"
+    embedded: list[int] = []
+    run = Loop.run
+
+    def counted(self: Loop, block: Any, reduce: Any, *rest: Any) -> Any:
+        embedded.append(len(block))
+        return run(self, block, reduce, *rest)
+
+    def full(*_: Any) -> None:
+        raise StoreError("the disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "write", full)
+        _, outcome = evaluate(tiny_encoder, root, store, "bucc2018")
+    assert [problem.reason for problem in outcome.problems] == ["the disk is full."]
+    (work,) = (store / "work").iterdir()
+    with (work / "test.target.npy").open("r+b") as file:
+        file.truncate(500)
+    (work / "dev.search").write_bytes(b"")
+    monkeypatch.setattr(Loop, "run", counted)
+    planned, outcome = evaluate(tiny_encoder, root, store, "bucc2018")
+    assert outcome.ok
+    assert [problem.reason.split("; ")[-1] for problem in outcome.problems] == [
+        "the search starts again.",
+        "it starts again.",
+    ]
+    assert 120 in embedded
+    assert 60 not in embedded
+    assert not list((store / "work").iterdir())
+    again, _ = evaluate(tiny_encoder, root, tmp_path / "t", "bucc2018")
+    assert stored(store, planned.units[0])[1] == stored(tmp_path / "t", again.units[0])[1]
+    Store(store).work(planned.units[0].fingerprint)  # as a process leaves it that dies before it removes it
+    evaluate(tiny_encoder, root, store, "bucc2018")
+    assert not list((store / "work").iterdir())
 
 
 def test_the_first_sentences_of_bucc_are_a_unit_of_their_own(tmp_path: Path, tiny_encoder: Path) -> None:
