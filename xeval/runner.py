@@ -642,7 +642,8 @@ class _Evaluator:
         reduced: Reduced = loop.run(fitted.sequences, fitted.reduce, known)
         labels = match_labels(task.labels, self.checkpoint.label_names) if task.labels else ()
         predictions = kind.predict(examples, encoded, reduced, labels, task, unit.language)
-        return replace(predictions, remarks=(*fitted.remarks, *predictions.remarks))
+        of_head = kind.head_remarks(self.checkpoint, task.labels)
+        return replace(predictions, remarks=(*fitted.remarks, *of_head, *predictions.remarks))
 
     def _mine(self, unit: Unit, kind: Mining, loop: "Loop") -> Predictions:
         """Embed both splits into files below the store, block by block, and mine them."""

@@ -1,6 +1,7 @@
 """What goes into the encoder and what comes back out, for every kind: nothing dropped, nothing shifted."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from xeval.encoder.tokens import TextEncoder
 from xeval.errors import UsageError
 from xeval.examples import Answer, MultipleChoice, Question, TaggedSentence, TextPair, Translation
 from xeval.tasks import task
-from xeval.tasks.base import IGNORED_LABEL, match_labels
+from xeval.tasks.base import IGNORED_LABEL, Encoded, match_labels
 from xeval.tasks.choice import CHOICE
 from xeval.tasks.classification import CLASSIFICATION, NLI_LABELS
 from xeval.tasks.retrieval import RETRIEVAL
@@ -190,6 +191,49 @@ def test_labels_are_found_by_name() -> None:
     ):
         with pytest.raises(UsageError, match="set id2label"):
             match_labels(NLI_LABELS, head)
+
+
+def test_labels_that_a_task_lacks_are_remarked_with_how_often_they_were_predicted() -> None:
+    pairs = [TextPair(str(n), str(n), "Anna", None, "entailment") for n in range(3)]
+    labels = (*NLI_LABELS, "unknown")
+    predicted = CLASSIFICATION.predict(
+        pairs, Encoded(None, np.arange(3)), {"label": np.asarray([0, 3, 3])}, labels, task("xnli"), "de"
+    )
+    assert list(predicted.remarks) == [
+        "the head has labels that the task lacks (unknown): 2 of 3 items got one, and none of them is right."
+    ]
+    ner = task("panx").labels
+    sentence = [TaggedSentence("1", "1", ("Anna", "Rom"), ("B-PER", "B-LOC"))]
+    tagged = Encoded(None, np.zeros(1, np.int64), [SimpleNamespace(first_word=0, positions=(0, 1))])
+    for labels, remarked in (((*ner, "S-PER", "B-MISC"), "(S-PER, B-MISC): 1 of 2 words"), (ner, "")):
+        numbers = {"tag_by_token": np.asarray([[labels.index("B-PER"), len(labels) - 1]])}
+        remarks = TAGGING.predict(sentence, tagged, numbers, labels, task("panx"), "de").remarks
+        assert bool(remarks) == bool(remarked)
+        assert remarked in " ".join(remarks)
+
+
+@pytest.mark.parametrize(
+    ("labels", "config", "problem", "remark"),
+    [
+        (("a", "b"), {}, "", ""),
+        (("a", "b"), {"problem_type": "single_label_classification"}, "", ""),
+        (("a", "b"), {"problem_type": "multi_label_classification"}, "", "yes or no to every label"),
+        (("a", "b"), {"problem_type": "regression"}, "trained for regression", ""),
+        (("a",), {}, "trained for regression", ""),
+    ],
+)
+def test_heads_that_were_trained_for_something_else_are_refused_or_remarked(
+    labels: tuple[str, ...], config: dict[str, Any], problem: str, remark: str
+) -> None:
+    head: Any = SimpleNamespace(
+        architecture="BertForSequenceClassification", label_names=labels, config=config
+    )
+    found = CLASSIFICATION.head_problem(head, labels) or ""
+    assert bool(found) == bool(problem)
+    assert problem in found
+    remarks = CLASSIFICATION.head_remarks(head, labels)
+    assert bool(remarks) == bool(remark)
+    assert remark in " ".join(remarks)
 
 
 def test_single_texts_are_classified_too(encoder: TextEncoder, tiny_tokenizer: Any) -> None:

@@ -150,6 +150,24 @@ def test_labels_of_published_synonyms_match_their_heads(tmp_path: Path) -> None:
     assert match_labels(made.labels, ("paraphrase", "not_paraphrase")) == ("paraphrase", "different")
 
 
+@pytest.mark.parametrize(
+    ("tags", "metric", "chance"),
+    [
+        (["B-PER", "I-PER", "O"], "chunk_f1_legacy", 0.0),
+        (["B-PER", "E-PER", "S-LOC"], "chunk_f1_legacy", 0.0),
+        (["I-PER", "I-LOC", "O"], "chunk_f1_legacy", 0.0),
+        (["NOUN", "NOUN", "VERB"], "tag_accuracy", "data"),
+        (["B-PER", "L-PER", "U-LOC"], "tag_accuracy", "data"),
+    ],
+)
+def test_chunk_f1_stands_beside_the_chance_of_chunks(
+    tmp_path: Path, tags: list[str], metric: str, chance: float | str
+) -> None:
+    rows = [{"lang": "de", "words": ["Anna", "in", "Rom"], "tags": tags}]
+    made = task_from_file(write_rows(tmp_path / "ner.jsonl", rows), "tagging")
+    assert (made.metrics[0], made.chance) == (metric, chance)
+
+
 GOOD = ROWS["classification"][0]
 
 
@@ -270,7 +288,9 @@ def test_from_the_users_file_to_scores(
     Lineage(phase="target", base="tiny", target="mnli", seed=0).write(models / "elsewhere")
     own = ("--task-file", rows, "--kind", "classification", "--trained-on", "my-data", "--store", store)
     code, _, err = xeval("run", models, *own)
-    assert code == 0, err
+    assert code == 1  # the two that cannot do the task are told
+    assert "it is trained on mnli" in err
+    assert "its head names its labels a, b" in err
     scores = read_scores(store)
     assert set(scores["name"]) == {"fits", "carded"}
     assert {(row.lang, row.item_id) for row in scores.itertuples()} == {("de", "1"), ("de", "2"), ("zh", "1")}
@@ -318,6 +338,6 @@ def test_without_a_training_set_every_fitting_head_is_used(
         make_checkpoint(models / name, "ForSequenceClassification", ("no", "yes"))
     make_checkpoint(models / "encoder")
     Lineage(phase="target", base="tiny", target="mnli", seed=0).write(models / "carded")
-    code, out, err = xeval("plan", models, "--task-file", rows, "--kind", "classification", "--json")
-    assert code == 0, err
+    code, out, _ = xeval("plan", models, "--task-file", rows, "--kind", "classification", "--json")
+    assert code == 1  # the encoder is told
     assert {unit["checkpoint"] for unit in json.loads(out)["units"]} == {"plain", "carded"}

@@ -120,11 +120,22 @@ class Kind(ABC, Generic[ExampleT]):
             )
         if not labels:
             return None
+        if len(checkpoint.label_names) == 1 or checkpoint.config.get("problem_type") == "regression":
+            return "its head was trained for regression (one number, no choice among labels)"
         try:
             match_labels(labels, checkpoint.label_names)
         except UsageError as error:
             return str(error)
         return None
+
+    def head_remarks(self, checkpoint: "Checkpoint", labels: tuple[str, ...]) -> list[str]:
+        """What is to be read with the scores because of how the checkpoint's head was trained."""
+        if labels and checkpoint.config.get("problem_type") == "multi_label_classification":
+            return [
+                "the head was trained to say yes or no to every label; the label with the highest output counts, even "
+                "where none or several got a yes."
+            ]
+        return []
 
 
 @dataclass(frozen=True)
@@ -201,6 +212,25 @@ def match_labels(task_labels: tuple[str, ...], head_labels: tuple[str, ...]) -> 
             f"{', '.join(task_labels)}; set id2label in config.json to the names in the order of training"
         )
     return names
+
+
+def foreign_labels(predicted: Sequence[str], labels: Sequence[str], task: Task, what: str) -> list[str]:
+    """What to say of a head that has labels which the task lacks: a class of its own, another tag scheme, MISC.
+
+    Args:
+        labels: the head's label names.
+        what: what got a label each: items or words.
+    """
+    foreign = [label for label in labels if label not in task.labels]
+    if not foreign:
+        return []
+    names = ", ".join(foreign[:6]) + (f" and {len(foreign) - 6} more" if len(foreign) > 6 else "")
+    known = set(foreign)
+    count = sum(label in known for label in predicted)
+    return [
+        f"the head has labels that the task lacks ({names}): {count:,} of {len(predicted):,} {what} got one, and none "
+        "of them is right."
+    ]
 
 
 def most_frequent_share(values: Sequence[object]) -> float:

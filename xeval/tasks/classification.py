@@ -20,6 +20,7 @@ from xeval.tasks.base import (
     Settings,
     Task,
     TrainingSet,
+    foreign_labels,
     most_frequent_share,
 )
 
@@ -65,9 +66,13 @@ class Classification(Kind[TextPair]):
         task: Task,
         language: str,
     ) -> Predictions:
-        del encoded, task, language
+        del encoded, language
         texts = [labels[number] for number in reduced["label"]]
-        return Predictions(texts, {"accuracy": accuracy([e.label for e in examples], texts)})
+        return Predictions(
+            texts,
+            {"accuracy": accuracy([e.label for e in examples], texts)},
+            remarks=foreign_labels(texts, labels, task, "items"),
+        )
 
     def targets(
         self, examples: Sequence[TextPair], encoded: Encoded, labels: tuple[str, ...]

@@ -234,7 +234,8 @@ def task_from_file(path: Path, kind: str, group: str = "", trained_on: str = "")
     form = _FORMS[kind]
     examples = _read(path, form.row)
     metrics, labels = form.metrics, _labels(examples)
-    if kind == "tagging" and all(re.match(r"O$|[BI]-", tag) for tag in labels):
+    chunks = kind == "tagging" and all(re.match(r"O$|[BIES]-.", tag) for tag in labels)
+    if chunks:
         metrics = ("chunk_f1_legacy", "tag_accuracy")  # chunks are what such tags stand for
     return Task(
         name=path.stem,
@@ -245,7 +246,9 @@ def task_from_file(path: Path, kind: str, group: str = "", trained_on: str = "")
         source=RowFile(path, file_digest(path), examples),
         training=trained_on or None,
         labels=labels,
-        chance=0.0 if kind == "span_qa" else "data",
+        # The best constant answer has no chunk. Version 1 gave the share of the most frequent tag beside chunk F1.
+        chance=0.0 if kind == "span_qa" or chunks else "data",
+        version=2 if chunks else 1,
     )
 
 

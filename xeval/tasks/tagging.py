@@ -21,7 +21,16 @@ from xeval.sources.tagging import (
     read_word_tags,
 )
 from xeval.sources.xtreme import XTREME_SOURCES
-from xeval.tasks.base import IGNORED_LABEL, Encoded, Kind, Predictions, Settings, Task, TrainingSet
+from xeval.tasks.base import (
+    IGNORED_LABEL,
+    Encoded,
+    Kind,
+    Predictions,
+    Settings,
+    Task,
+    TrainingSet,
+    foreign_labels,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -104,7 +113,7 @@ class Tagging(Kind[TaggedSentence]):
         task: Task,
         language: str,
     ) -> Predictions:
-        del task, language
+        del language
         tags: list[list[str]] = [[] for _ in examples]
         for row, window in enumerate(encoded.detail):
             numbers = reduced["tag_by_token"][row, list(window.positions)]
@@ -115,6 +124,7 @@ class Tagging(Kind[TaggedSentence]):
         return Predictions(
             [" ".join(sentence) for sentence in tags],
             {"tag_accuracy": tag_accuracy(gold, tags), "chunk_f1_legacy": chunk_f1_legacy(gold, tags)},
+            remarks=foreign_labels([tag for sentence in tags for tag in sentence], labels, task, "words"),
         )
 
     def targets(
