@@ -26,6 +26,7 @@ from train.intermediates import (
 from train.lines import MLM, MlmData, read_lines
 from train.recipes import RECIPES, Hyperparameters, Phase, Recipe
 from xeval.errors import UsageError, did_you_mean
+from xeval.retrieval.recipes import Pooling
 from xeval.sources import FileSource, data_root
 from xeval.tasks import Task, TrainingSet, task
 from xeval.tasks.embedding import check_recipe
@@ -85,7 +86,8 @@ class EvaluationTable(_Table):
 
     limit: PositiveInt | None = None
     layer: int | None = None
-    pooling: Literal["mean", "mean_no_special", "cls"] | None = None
+    pooling: Pooling | None = None
+    prompt: str | None = None
     max_length: PositiveInt | None = None
     stride: PositiveInt | None = None
     question_length: PositiveInt | None = None

@@ -15,6 +15,16 @@ from xeval.digests import file_digest, value_digest
 from xeval.errors import CheckpointError
 from xeval.failures import explained, is_failure
 from xeval.files import is_regular, real_folders, umask_mode, write_text
+from xeval.layouts import (
+    MODULES_FILE,
+    encoder_class,
+    is_module_folder,
+    is_sentence_folder,
+    module_digests,
+    module_files,
+    transformer_folder,
+    unsupported,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -121,9 +131,14 @@ class Checkpoint:
     name: str
 
     @cached_property
+    def files(self) -> Path:
+        """Where config, weights and tokenizer lie: ``path`` itself, or a folder in it (see :mod:`xeval.layouts`)."""
+        return transformer_folder(self.path)
+
+    @cached_property
     def config(self) -> dict[str, Any]:
         """The model's ``config.json``."""
-        return _read_object(self.path, "config.json")
+        return _read_object(self.files, "config.json")
 
     @cached_property
     def lineage(self) -> Lineage | None:
@@ -177,7 +192,7 @@ class Checkpoint:
     @property
     def is_adapter(self) -> bool:
         """Whether the directory holds an adapter of peft instead of a whole model."""
-        return (self.path / ADAPTER_CONFIG).exists() and not (self.path / "config.json").exists()
+        return (self.files / ADAPTER_CONFIG).exists() and not (self.files / "config.json").exists()
 
     @cached_property
     def weight_files(self) -> tuple[Path, ...]:
@@ -187,7 +202,7 @@ class Checkpoint:
     @cached_property
     def _tensor_counts(self) -> dict[Path, int]:
         """The safetensors files and how many tensors each holds."""
-        single, index = self.path / "model.safetensors", self.path / "model.safetensors.index.json"
+        single, index = self.files / "model.safetensors", self.files / "model.safetensors.index.json"
         if single.exists():
             files = [single]
         elif index.exists():
@@ -199,7 +214,7 @@ class Checkpoint:
     def _instead_of_weights(self) -> str:
         """What there is where no weights are, and what to do."""
         for what, patterns in OTHER_WEIGHTS.items():
-            found = sorted(path.name for pattern in patterns for path in self.path.glob(pattern))
+            found = sorted(path.name for pattern in patterns for path in self.files.glob(pattern))
             if found:
                 return (
                     f"holds only {what} ({found[0]}); load the model with transformers where it is trusted, then "
@@ -208,7 +223,7 @@ class Checkpoint:
         return "no model.safetensors; is the save still under way?"
 
     def _sharded_files(self, index: Path) -> list[Path]:
-        names = _read_object(self.path, index.name).get("weight_map")
+        names = _read_object(self.files, index.name).get("weight_map")
         if not isinstance(names, dict) or not names:
             raise CheckpointError(f"{index}: not a valid shard index; save the checkpoint again.")
         files = []
@@ -216,42 +231,44 @@ class Checkpoint:
             # The hub's cache links shards to its folder of blobs: the name may not lead out, the target may.
             if Path(name).name != name or name in (".", ".."):
                 raise CheckpointError(f"{index}: names a file outside the checkpoint ({name}).")
-            if not (self.path / name).exists():
+            if not (self.files / name).exists():
                 raise CheckpointError(f"{self.path}: shard {name} is missing; copy it or save again.")
-            files.append(self.path / name)
+            files.append(self.files / name)
         return files
 
     def check(self) -> None:
         """Raise :class:`CheckpointError` when config, weights, tokenizer or card cannot be used."""
         if self.is_adapter:
-            base = _read_object(self.path, ADAPTER_CONFIG).get("base_model_name_or_path") or "its base"
+            base = _read_object(self.files, ADAPTER_CONFIG).get("base_model_name_or_path") or "its base"
             raise CheckpointError(
                 f"{self.path}: is an adapter without the model it adapts ({base}); merge it with peft "
                 "(`model.merge_and_unload().save_pretrained(DIR)`) and evaluate the merged folder."
             )
-        if (self.path / ADAPTER_CONFIG).exists():
+        if (self.files / ADAPTER_CONFIG).exists():
             raise CheckpointError(
                 f"{self.path}: an adapter ({ADAPTER_CONFIG}) lies beside a whole model; whether it is merged already "
                 "cannot be told; move the adapter's files away, or merge it into its base and save the result."
             )
-        if not (self.path / "config.json").exists():
+        if not (self.files / "config.json").exists():
             raise CheckpointError(
                 f"{self.path}: holds weights but no config.json; save the checkpoint again."
             )
         model_type = self.config.get("model_type")
         if not model_type or not isinstance(model_type, str):
             raise CheckpointError(f"{self.path}: config.json names no model_type; save the checkpoint again.")
+        if problem := unsupported(self.config):
+            raise CheckpointError(f"{self.path}: {problem}")
         _ = self.architecture, self.lineage
         self._check_sizes()
         for name in (*TOKENIZER_FILES, "generation_config.json"):
-            if (self.path / name).exists():
-                _require_regular(self.path / name)
-        if not any((self.path / name).exists() for name in VOCABULARY_FILES):
+            if (self.files / name).exists():
+                _require_regular(self.files / name)
+        if not any((self.files / name).exists() for name in VOCABULARY_FILES):
             raise CheckpointError(f"{self.path}: {self._instead_of_vocabulary()}")
 
     def _instead_of_vocabulary(self) -> str:
-        if (self.path / "tokenizer_config.json").exists():
-            name = _read_object(self.path, "tokenizer_config.json").get(
+        if (self.files / "tokenizer_config.json").exists():
+            name = _read_object(self.files, "tokenizer_config.json").get(
                 "tokenizer_class", "of an unnamed class"
             )
             return (
@@ -284,7 +301,7 @@ class Checkpoint:
     def stamps(self) -> tuple[tuple[str, int, int, int, int], ...]:
         """Name, size, times and number of every file here: when they are equal, no file was written in between."""
         stamps = []
-        for path in sorted(self.path.iterdir()):
+        for path in sorted({*self.path.iterdir(), *self.files.iterdir(), *module_files(self.path).values()}):
             status = path.stat()
             stamps.append((path.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
         return tuple(stamps)
@@ -299,8 +316,8 @@ class Checkpoint:
     @cached_property
     def tokenizer_digest(self) -> str:
         """Digest of the tokenizer's files."""
-        present = [name for name in TOKENIZER_FILES if (self.path / name).exists()]
-        return value_digest({name: file_digest(self.path / name) for name in present})
+        present = [name for name in TOKENIZER_FILES if (self.files / name).exists()]
+        return value_digest({name: file_digest(self.files / name) for name in present})
 
     @cached_property
     def digest(self) -> str:
@@ -311,6 +328,7 @@ class Checkpoint:
                 "weights": {file.name: file_digest(file) for file in self.weight_files},
                 "tokenizer": self.tokenizer_digest,
                 "config": config,
+                **({"modules": modules} if (modules := module_digests(self.path)) else {}),
             }
         )
 
@@ -320,7 +338,7 @@ class Checkpoint:
 
         try:
             tokenizer = AutoTokenizer.from_pretrained(
-                self.path, local_files_only=True, trust_remote_code=False
+                self.files, local_files_only=True, trust_remote_code=False
             )
         except BaseException as error:  # the library written in Rust raises plain exceptions, and panics
             if not is_failure(error):
@@ -350,10 +368,11 @@ class Checkpoint:
         import transformers
 
         _ = self.weight_files
+        model_class = encoder_class(auto_class, self.config)
         transformers.utils.logging.disable_progress_bar()  # a bar per checkpoint drowns the run's own
         try:
-            model, report = getattr(transformers, auto_class).from_pretrained(
-                self.path,
+            model, report = getattr(transformers, model_class).from_pretrained(
+                self.files,
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
@@ -371,6 +390,8 @@ class Checkpoint:
             raise CheckpointError(f"{self.path}: cannot be loaded ({reason}).") from error
         if problem := _loading_problem(model, auto_class, report["missing_keys"], report["unexpected_keys"]):
             raise CheckpointError(f"{self.path}: {problem}")
+        if model_class == "AutoModel" and model.config.is_encoder_decoder:
+            model = model.get_encoder()
         return model.eval()
 
 
@@ -408,6 +429,8 @@ def survey(root: Path) -> Discovery:
     def enter(folder: Path) -> bool:
         if folder.name.startswith(".") or folder.name.endswith(PARTIAL_SUFFIX):
             return False
+        if folder.parent in found and is_module_folder(folder):
+            return False
         if folder.name.startswith(STEP_FOLDER) and _has_weights(found.get(folder.parent, set())):
             left_out[_name_below(root, folder)] = (
                 f"a state of the run in {folder.parent.name}, which is evaluated; give its path to evaluate it too"
@@ -419,7 +442,9 @@ def survey(root: Path) -> Discovery:
         unreadable[_name_below(root, folder)] = explained(error, folder, folder.name)
 
     for folder, names in real_folders(root, enter, tell):
-        if {"config.json", ADAPTER_CONFIG, *WEIGHT_NAMES}.intersection(names):
+        if MODULES_FILE in names and is_sentence_folder(folder):
+            found[folder] = {*names, WEIGHT_NAMES[0]}  # which may lie in the folder of its Transformer
+        elif {"config.json", ADAPTER_CONFIG, *WEIGHT_NAMES}.intersection(names):
             found[folder] = set(names)
     stand_ins = Counter(
         f.parent for f, names in found.items() if f.name.startswith(STEP_FOLDER) and _has_weights(names)

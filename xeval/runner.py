@@ -201,11 +201,8 @@ def _elsewhere(checkpoint: Checkpoint, task: Task) -> str | None:
             unknown = lineage.target is not None and lineage.target not in all_training_sets()
             hint = did_you_mean(lineage.target or "", all_training_sets()) if unknown else ""
             return f"its card says that it is trained on {trained}{hint}, the task needs {task.training}"
-    elif not task.kind.head_suffix:  # retrieval
-        if lineage is not None and lineage.phase == "target":
-            return "retrieval runs on base and intermediate checkpoints"
-        if lineage is None and "For" in checkpoint.architecture:
-            return f"retrieval needs a plain encoder, its head is {checkpoint.architecture}"
+    elif not task.kind.head_suffix and lineage is not None and lineage.phase == "target":
+        return "retrieval runs on base and intermediate checkpoints"
     return None
 
 
@@ -516,7 +513,7 @@ class _Evaluator:
     ) -> None:
         self.checkpoint, self.options, self.shared, self.watcher = checkpoint, options, shared, watcher
         self.store = store
-        self._models: dict[tuple[str, int | None], Any] = {}
+        self._models: dict[tuple[int | str | None, ...], Any] = {}
         self._known: dict[str, dict[bytes, dict[str, Any]]] = {}
         self._encoder: Any = None
 
@@ -541,22 +538,19 @@ class _Evaluator:
 
     def model(self, unit: Unit) -> Any:
         """The model with the head that the unit's kind needs, cut at the layer that is asked for."""
-        from xeval.encoder.pooling import cut_at_layer
-
-        layer = unit.settings.get("layer")
-        wanted = None if layer is None or unit.settings.get("layers") == "all" else int(layer)
-        key = (unit.task.kind.auto_class, wanted)
+        kind, settings = unit.task.kind, unit.settings
+        key = (kind.auto_class, *(settings.get(name) for name in ("layer", "layers", "pooling", "modules")))
         if key not in self._models:
             self._models.clear()  # one model in memory at a time
             before = self.checkpoint.stamps()
-            model = self.checkpoint.load(unit.task.kind.auto_class, self.shared.dtype)
+            model = self.checkpoint.load(kind.auto_class, self.shared.dtype)
             self.checkpoint.require_unchanged(unit.inputs["checkpoint"])
             if self.checkpoint.stamps() != before:
                 raise CheckpointError(
                     f"{self.checkpoint.path}: was written to while it was loaded; give the command again."
                 )
-            if wanted is not None:
-                model = cut_at_layer(model, wanted)
+            if isinstance(kind, Embedding):
+                model = kind.prepare(model, self.checkpoint, settings)
             self._models[key] = model.to(self.shared.device)
         return self._models[key]
 
@@ -648,7 +642,7 @@ class _Evaluator:
     def _mine(self, unit: Unit, kind: Mining, loop: "Loop") -> Predictions:
         """Embed both splits into files below the store, block by block, and mine them."""
         from xeval.encoder.fit import fit
-        from xeval.encoder.pooling import embed_to_file, embeddings
+        from xeval.encoder.pooling import embed_to_file, embedding_width, embeddings
 
         model, data = self.model(unit), self.options.data
         sentences = kind.sentences(unit.task, data, unit.language, self.options.limit)
@@ -665,7 +659,7 @@ class _Evaluator:
             ).sequences
 
         def embed(texts: Sequence[str], path: Path) -> Any:
-            return embed_to_file(texts, path, int(model.config.hidden_size), sequences, loop, model, tell)
+            return embed_to_file(texts, path, embedding_width(model), sequences, loop, model, tell)
 
         def tell(text: str) -> None:
             self.shared.remarks.append(Problem(unit.name, text, fatal=False, remark=True))

@@ -107,7 +107,7 @@ def test_single_settings_of_a_recipe_can_be_changed() -> None:
     [
         ({"recipe": "jaint"}, "did you mean 'jiant'"),
         ({"layer": 13}, r"--layer 13: deep has layers 0 \(embeddings\) to 12"),
-        ({"pooling": "max"}, "pooling max: no such choice.*mean_no_special"),
+        ({"pooling": "median"}, "pooling median: no such choice.*mean_no_special"),
         ({"layers": "some"}, "layers some: no such choice; use all"),
         ({"direction": "englisch"}, "did you mean 'english'"),
     ],

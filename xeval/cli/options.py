@@ -127,7 +127,15 @@ Layers = Annotated[
     str, typer.Option(help="`all`: scores of every layer beside, from one pass.", rich_help_panel=RETRIEVAL)
 ]
 Pooling = Annotated[
-    str, typer.Option(help="mean (with special tokens), mean_no_special or cls.", rich_help_panel=RETRIEVAL)
+    str,
+    typer.Option(
+        help="mean (with special tokens), mean_no_special, cls, max, last or pooler; empty: the recipe's, or a "
+        "sentence-transformers folder's own.",
+        rich_help_panel=RETRIEVAL,
+    ),
+]
+Prompt = Annotated[
+    str, typer.Option(help="Text before every sentence, as `query: `.", rich_help_panel=RETRIEVAL)
 ]
 RecipeName = Annotated[
     str,
@@ -167,6 +175,7 @@ class Embeddings:
     recipe: RecipeName = ""
     layer: Layer = None
     pooling: Pooling = ""
+    prompt: Prompt = ""
     centring: Centring = ""
     similarity: Similarity = ""
     margin: Margin = ""

@@ -11,7 +11,7 @@ from typing import Literal
 
 from xeval.errors import UsageError, did_you_mean
 
-Pooling = Literal["mean", "mean_no_special", "cls"]
+Pooling = Literal["mean", "mean_no_special", "cls", "max", "last", "pooler", "mean_sqrt_len", "weighted_mean"]
 Centring = Literal["none", "language_mean", "mean_difference"]
 Similarity = Literal["cosine", "euclidean"]
 Margin = Literal["none", "absolute", "distance", "ratio"]
@@ -29,7 +29,9 @@ class Recipe:
         layers: published (depth of the encoder, layer) pairs; layer 0 is the embeddings' output. A published
             index i into XTREME's list of hidden states is layer i + 1 when the list holds all layers.
         pooling: ``mean`` counts ``<s>`` and ``</s>`` (XTREME without ``--pool_skip_special_token``, jiant);
-            ``mean_no_special`` leaves them out; ``cls`` takes the first token.
+            ``mean_no_special`` leaves them out; ``cls`` takes the first token, ``last`` the last one, ``max`` the
+            largest of each number, ``pooler`` the model's own pooler; ``mean_sqrt_len`` and ``weighted_mean`` are
+            those of sentence-transformers.
         centring: ``language_mean`` subtracts each side's own mean before anything else; ``mean_difference``
             shifts normalised queries by the difference of the two means (``shift_embeddings`` of XTREME and
             jiant, off by default in both).

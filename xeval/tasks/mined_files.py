@@ -20,7 +20,7 @@ from xeval.files import is_regular, locked, unfinished, write_whole
 from xeval.retrieval import Pairs, distinct
 from xeval.retrieval.cost import Cost, cost
 from xeval.sources.text import numbered_lines
-from xeval.tasks.embedding import describe_recipe
+from xeval.tasks.embedding import describe_recipe, width_of
 from xeval.tasks.mining import MINING, mine_as
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def plan_files(
             assert checkpoint is not None
             encoder = Checkpoint(checkpoint, checkpoint.name)
             encoder.check()
-            length, width = len(texts), int(encoder.config["hidden_size"])
+            length, width = len(texts), width_of(encoder, MINING.resolve(changes, encoder))
         rows.append(length)
         widths.append(width)
     _require_one_width(files, widths)
@@ -251,7 +251,6 @@ class _Embedder:
         import torch
 
         from xeval.encoder.loop import Loop
-        from xeval.encoder.pooling import cut_at_layer
         from xeval.encoder.tokens import TextEncoder
 
         self.name, self.tell = path.name, steps.say
@@ -260,7 +259,7 @@ class _Embedder:
         self.settings: Settings = MINING.resolve(changes, checkpoint)
         self.encoder = TextEncoder(checkpoint.load_tokenizer())
         model = checkpoint.load(MINING.auto_class, getattr(torch, dtype))
-        self.model = cut_at_layer(model, int(self.settings["layer"])).to(device)
+        self.model = MINING.prepare(model, checkpoint, self.settings).to(device)
         each = (1 - SEARCH_SHARE) / sentences
         self.loop = Loop(
             torch.device(device),
@@ -271,7 +270,7 @@ class _Embedder:
 
     def __call__(self, texts: Sequence[str], path: Path) -> NDArray[np.float32]:
         from xeval.encoder.fit import fit
-        from xeval.encoder.pooling import embed_to_file, embeddings
+        from xeval.encoder.pooling import embed_to_file, embedding_width, embeddings
 
         def sequences(block: Sequence[str]) -> "Sequences":
             made = MINING.sequences(block, self.encoder, self.settings)
@@ -284,7 +283,7 @@ class _Embedder:
             )
             return fitted.sequences
 
-        width = int(self.model.config.hidden_size)
+        width = embedding_width(self.model)
         try:
             return embed_to_file(texts, path, width, sequences, self.loop, self.model, self.tell)
         except CheckpointError as error:

@@ -18,7 +18,7 @@ from xeval.metrics import METRICS, best_threshold
 from xeval.retrieval import Cost, Distinct, Extracted, cost, distinct, extract, to_rows
 from xeval.sources.bucc import SPLITS, Collection, CollectionSource
 from xeval.tasks.base import Encoded, Predictions, Settings, Task
-from xeval.tasks.embedding import Embedding, depth_of
+from xeval.tasks.embedding import Embedding, depth_of, width_of
 
 if TYPE_CHECKING:
     from xeval.checkpoints import Checkpoint
@@ -174,7 +174,7 @@ class Mining(Embedding):
     ) -> Work:
         """Estimate a unit; measures this machine's matrix products for a moment."""
         source = collection_source(task)
-        width = int(checkpoint.config["hidden_size"])
+        width = width_of(checkpoint, settings)
         costs = []
         sizes = (0, 0)
         total_bytes = sentences = 0
