@@ -188,6 +188,134 @@ def test_scores_do_not_depend_on_the_batch_budget(tmp_path: Path, data: Path, mo
     assert rows[0] == rows[1]
 
 
+def test_a_unit_does_not_depend_on_what_else_reads_its_files(tmp_path: Path, make_checkpoint: Make) -> None:
+    make_checkpoint(tmp_path / "m" / "tagger", "ForTokenClassification", task("udpos").labels)
+    treebank = tmp_path / "data/udpos/UD_de-Tiny/de_tiny-ud-test.conllu"
+    treebank.parent.mkdir(parents=True)
+    rows = [
+        "1-2 Zum _ _ _ _ _",
+        "1 Zu _ ADP _ _ 3",
+        "2 dem _ DET _ _ 3",
+        "3 Haus _ NOUN _ _ 4",
+        "4 geht _ VERB _ _ 0",
+    ]
+    treebank.write_text("\n".join(["\t".join([*row.split(), *"___"]) for row in rows] + ["", ""]))
+    names = ("udpos", "udpos-words")
+    evaluate(tmp_path / "m", tmp_path / "data", tmp_path / "together", names, ("de",))
+    for name in names:
+        assert evaluate(tmp_path / "m", tmp_path / "data", tmp_path / "apart", (name,), ("de",)).done == 1
+    together, apart = contents(tmp_path / "together"), contents(tmp_path / "apart")
+    assert together == apart
+    words = [len(rows[0]["prediction"].split()) for rows, _ in together.values()]
+    assert sorted(words) == [3, 4]
+
+
+def test_weights_or_data_replaced_after_the_plan_fail_the_unit(
+    tmp_path: Path, models: Path, make_checkpoint: Make
+) -> None:
+    data = write_all(tmp_path / "data")
+    store, options = Store(tmp_path / "s"), RunOptions(data=data, device="cpu")
+    planned = plan(list(discover(models)), [task("pawsx")], store, options, languages=["de", "zh"])
+    make_checkpoint(models / "paws-a", "ForSequenceClassification", PARAPHRASE_LABELS, seed=77)
+    with (data / "x-final/zh/test_2k.tsv").open("a") as file:
+        file.write("99\tneu\tneuer\t1\n")
+    outcome = run(planned, store, options, Silent())
+    failed = {p.subject: p.reason for p in outcome.problems if p.fatal}
+    assert outcome.done == 1
+    assert set(failed) == {"paws-a · pawsx · de", "paws-a · pawsx · zh", "paws-b · pawsx · zh"}
+    assert "weights, tokenizer or config changed during the run" in failed["paws-a · pawsx · de"]
+    assert "the data changed during the run" in failed["paws-b · pawsx · zh"]
+    assert evaluate(models, data, tmp_path / "s", ("pawsx",), ("de", "zh")).done == 3
+
+
+def test_weights_replaced_while_a_unit_is_computed_store_nothing(
+    tmp_path: Path, data: Path, make_checkpoint: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_checkpoint(tmp_path / "m/encoder", seed=1)
+    kind = type(task("tatoeba").kind)
+    original = kind.predict
+
+    def replaced_meanwhile(self: Any, *arguments: Any) -> Any:
+        make_checkpoint(tmp_path / "m/encoder", seed=2)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(kind, "predict", replaced_meanwhile)
+    outcome = evaluate(tmp_path / "m", data, tmp_path / "s", ("tatoeba",), ("de",))
+    assert "changed during the run" in next(p.reason for p in outcome.problems if p.fatal)
+    assert not Store(tmp_path / "s").finished()
+
+
+def test_damaged_weights_are_refused_in_every_kind(tmp_path: Path, data: Path, make_checkpoint: Make) -> None:
+    from safetensors.torch import load_file, save_file
+
+    make_checkpoint(tmp_path / "m/encoder")
+    make_checkpoint(tmp_path / "m/nli", "ForSequenceClassification", NLI_LABELS)
+    make_checkpoint(tmp_path / "m/choice", "ForMultipleChoice")
+    make_checkpoint(tmp_path / "m/qa", "ForQuestionAnswering")
+    make_checkpoint(tmp_path / "m/tagger", "ForTokenClassification", task("udpos").labels)
+    for number, file in enumerate(sorted((tmp_path / "m").rglob("model.safetensors"))):
+        weights = load_file(file)
+        name = next(name for name in weights if name.endswith("layer.0.output.dense.weight"))
+        weights[name][0] = float("nan") if number % 2 else float("inf")
+        save_file(weights, file, metadata={"format": "pt"})
+    names = ("xnli", "xcopa", "xquad", "udpos", "tatoeba")
+    outcome = evaluate(tmp_path / "m", data, tmp_path / "s", names, ("de", "zh"))
+    failed = [problem for problem in outcome.problems if problem.fatal]
+    assert (outcome.done, len(failed)) == (0, 9)
+    assert all("not finite; the checkpoint's weights are damaged" in problem.reason for problem in failed)
+
+
+def test_whatever_goes_wrong_in_a_unit_ends_that_one_and_its_traceback_is_kept(
+    tmp_path: Path, data: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = type(task("pawsx").kind).encode
+
+    class PanicException(BaseException):
+        """As libraries written in Rust raise it."""
+
+    def encode(self: Any, examples: Any, *arguments: Any) -> Any:
+        if examples[0].item_id.startswith("de"):
+            raise PanicException("index out of bounds")
+        if examples[0].item_id.startswith("zh"):
+            raise KeyError("layer")
+        return original(self, examples, *arguments)
+
+    loaded = type(task("pawsx").source).load
+    monkeypatch.setattr(type(task("pawsx").kind), "encode", encode)
+    monkeypatch.setattr(
+        type(task("pawsx").source),
+        "load",
+        lambda self, root, language, split: [
+            replace(example, item_id=f"{language}-{example.item_id}")
+            for example in loaded(self, root, language, split)
+        ],
+    )
+    outcome = evaluate(models, data, tmp_path / "s", ("pawsx",))
+    failed = {p.subject: p.reason for p in outcome.problems if p.fatal}
+    assert outcome.done == 2
+    assert set(failed) == {f"paws-{name} · pawsx · {language}" for name in "ab" for language in ("de", "zh")}
+    for subject, reason in failed.items():
+        log = Path(reason.split("the traceback is in ")[1].rstrip("."))
+        assert ("KeyError" if "zh" in subject else "PanicException") in log.read_text()
+
+
+def test_one_and_the_same_prediction_for_all_items_is_recorded(
+    tmp_path: Path, data: Path, make_checkpoint: Make
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    make_checkpoint(tmp_path / "m/nli", "ForSequenceClassification", NLI_LABELS)
+    file = tmp_path / "m/nli/model.safetensors"
+    weights = load_file(file)
+    weights["classifier.weight"][:] = 0
+    weights["classifier.bias"][:] = weights["classifier.bias"].new_tensor([0, 1, 0])
+    save_file(weights, file, metadata={"format": "pt"})
+    make_checkpoint(tmp_path / "m/tagger", "ForTokenClassification", task("udpos").labels)
+    evaluate(tmp_path / "m", data, tmp_path / "s", ("xnli", "udpos"), ("de",))
+    found = {record.task: record.constant for _, record in Store(tmp_path / "s").records()[0]}
+    assert found == {"xnli": "neutral", "udpos": None}
+
+
 def test_one_failing_checkpoint_and_one_failing_unit_leave_the_rest_done(
     tmp_path: Path, models: Path, make_checkpoint: Make
 ) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from xeval.checkpoints import Checkpoint, Discovery, Lineage
+from xeval.checkpoints import Checkpoint, Discovery
 from xeval.digests import text_digest, value_digest
 from xeval.display import Steps
 from xeval.encoder.tokens import marks_inner_words
@@ -24,10 +24,11 @@ from xeval.failures import contained
 from xeval.metrics import METRICS
 from xeval.sources.published import row_problem
 from xeval.store import Store, UnitRecord
-from xeval.tasks import Task, all_training_sets
+from xeval.tasks import Task, all_training_sets, is_built_in
 from xeval.tasks.base import Encoded, Kind, Predictions, Settings, match_labels
 from xeval.tasks.embedding import Embedding, describe_recipe
 from xeval.tasks.mining import Mining, Work
+from xeval.tasks.own import RowFile
 
 if TYPE_CHECKING:
     from xeval.encoder.batches import Sequences
@@ -266,6 +267,8 @@ def plan(
                         "settings": settings,
                         "dtype": dtype,
                         "limit": options.limit,
+                        # Units of such tasks stored before may hold the predictions of another task on the same files.
+                        **({} if is_built_in(task) or isinstance(task.source, RowFile) else {"reading": 2}),
                     }
                     fingerprint = value_digest(inputs)
                     held = store.sound(finished.get(fingerprint, {}))
@@ -318,7 +321,7 @@ def _left_out(
         able = len(why) < len(tasks)
         if not why or (able and not named):
             continue
-        fatal = named and not able and not _made_for_other(checkpoint.lineage, tasks)
+        fatal = named and not able and not _made_for_other(checkpoint, tasks)
         for reason in dict.fromkeys(why.values()):
             names = ", ".join(name for name, given in why.items() if given == reason)
             yield Problem(checkpoint.name, f"cannot do {names}: {reason}", fatal=fatal, skipped=not fatal)
@@ -329,13 +332,17 @@ def _left_out(
                 yield Problem(task.name, f"no checkpoint can do {task.name} (for example: {example}).")
 
 
-def _made_for_other(lineage: Lineage | None, tasks: Sequence[Task]) -> bool:
-    """Whether a card says that its checkpoint is of another phase, or trained on a set that none of the tasks needs.
+def _made_for_other(checkpoint: Checkpoint, tasks: Sequence[Task]) -> bool:
+    """Whether a checkpoint is of another phase, or by its card trained on a set that none of the tasks needs.
 
-    A card written by hand may misspell the set, so only the name of a known one tells; training writes no wrong one.
+    Without a card a plain encoder waits for a target phase. A card written by hand may misspell the set, so only the
+    name of a known one tells; training writes no wrong one.
     """
-    if lineage is None or lineage.phase != "target":
-        return lineage is not None
+    lineage = checkpoint.lineage
+    if lineage is None:
+        return "For" not in checkpoint.architecture
+    if lineage.phase != "target":
+        return True
     known = lineage.target in all_training_sets() or bool(lineage.data)
     return known and lineage.target not in {task.training for task in tasks}
 

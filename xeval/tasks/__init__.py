@@ -20,12 +20,18 @@ __all__ = [
     "add_tasks_from",
     "all_tasks",
     "all_training_sets",
+    "is_built_in",
     "task",
     "training_set",
 ]
 
 ENTRY_POINT_GROUP = "xeval.tasks"
 _MODULES = (classification, tagging, span_qa, choice, retrieval, xhops, multihop)
+
+
+_BUILT_IN = frozenset(
+    value.name for module in _MODULES for value in vars(module).values() if isinstance(value, Task)
+)
 
 
 @cache
@@ -66,6 +72,11 @@ def add_tasks_from(path: Path) -> None:
         raise UsageError(f"{path}: no such Python file with task declarations.")
     if not _collect(runpy.run_path(str(path)), *_registry()):
         raise UsageError(f"{path}: declares no task; a task is a module-level `xeval.tasks.Task(...)`.")
+
+
+def is_built_in(declared: Task) -> bool:
+    """Whether a task, or the one that a diagnostic is of, comes with the package."""
+    return declared.name.removesuffix(depth.SUFFIX) in _BUILT_IN
 
 
 def all_tasks() -> dict[str, Task]:

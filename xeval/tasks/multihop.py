@@ -109,6 +109,7 @@ BABI_1 = Task(
     training="babi-en",
     chance=1 / 6,
     parallel=True,
+    version=2,  # of the first version, units may hold the predictions of another task on the same files
     licence="MIT",
     citation="MLRBench, arXiv 2504.12845",
 )
@@ -165,6 +166,7 @@ HOTPOTQA = Task(
     source=_hotpotqa(supporting_only=False, training=False),
     training="hotpotqa-en",
     chance=0.0,
+    version=2,  # see babi-1
     licence="CC BY-SA 4.0",
     citation="Yang et al. 2018, D18-1259",
 )
@@ -334,6 +336,7 @@ MINTAKA_MULTIHOP = Task(
     training="mintaka-en",
     chance=0.25,
     parallel=True,
+    version=2,  # see babi-1
     licence="CC BY 4.0",
     citation="Sen et al. 2022, 2022.coling-1.138",
 )
