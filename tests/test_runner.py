@@ -311,7 +311,9 @@ def test_one_and_the_same_prediction_for_all_items_is_recorded(
     weights["classifier.bias"][:] = weights["classifier.bias"].new_tensor([0, 1, 0])
     save_file(weights, file, metadata={"format": "pt"})
     make_checkpoint(tmp_path / "m/tagger", "ForTokenClassification", task("udpos").labels)
-    evaluate(tmp_path / "m", data, tmp_path / "s", ("xnli", "udpos"), ("de",))
+    outcome = evaluate(tmp_path / "m", data, tmp_path / "s", ("xnli", "udpos"), ("de",))
+    told = [problem.reason for problem in outcome.problems if problem.subject == "nli · xnli · de"]
+    assert told == ["collapsed: all items got the one answer 'neutral', its score says nothing."]
     found = {record.task: record.constant for _, record in Store(tmp_path / "s").records()[0]}
     assert found == {"xnli": "neutral", "udpos": None}
 

@@ -453,6 +453,16 @@ def _run_unit(
     return "failed", reasons[0]
 
 
+def _remarks(unit: Unit, record: UnitRecord) -> list[Problem]:
+    """What is to be read with a unit's scores."""
+    told = list(record.remarks)
+    if record.constant is not None:
+        told.append(f"collapsed: all items got the one answer {record.constant!r}, its score says nothing.")
+    elif trained := (record.lineage or {}).get("collapsed"):
+        told.append(f"collapsed in training: {trained}")
+    return [Problem(unit.name, text, fatal=False, remark=True) for text in told]
+
+
 class _Shared:
     """Examples and token sequences, made once per process and shared by all checkpoints."""
 
@@ -800,12 +810,13 @@ class StepWatcher:
         recipe = describe_recipe(record.settings)
         how = f" [{recipe}]" if recipe and (unit.task.name, recipe) not in self._recipes else ""
         self._recipes.add((unit.task.name, recipe))
-        self._steps.finished(f"{unit.name}: {record.main_metric} {100 * score:.1f}{chance}{how}")
+        collapsed = ", COLLAPSED" if record.constant is not None else ""
+        self._steps.finished(f"{unit.name}: {record.main_metric} {100 * score:.1f}{chance}{collapsed}{how}")
 
     def failed(self, unit: Unit, reason: str) -> None:
         """A unit failed."""
         self._advance_to_end()
-        self._steps.failed(f"{unit.name}: FAILED: {reason}")
+        self._steps.failed(f"{unit.name}: FAILED: {reason.removeprefix(f'{unit.name}: ')}")
 
     def _advance_to_end(self) -> None:
         self._steps.advance(1 - self._seen / self._items if self._items else 1)

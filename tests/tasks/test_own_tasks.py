@@ -340,5 +340,7 @@ def test_without_a_training_set_every_fitting_head_is_used(
     Lineage(phase="target", base="tiny", target="mnli", seed=0).write(models / "carded")
     code, out, _ = xeval("plan", models, "--task-file", rows, "--kind", "classification", "--json")
     assert code == 0
-    assert [problem["subject"] for problem in json.loads(out)["problems"] if problem["skipped"]] == ["encoder"]
+    assert [problem["subject"] for problem in json.loads(out)["problems"] if problem["skipped"]] == [
+        "encoder"
+    ]
     assert {unit["checkpoint"] for unit in json.loads(out)["units"]} == {"plain", "carded"}
