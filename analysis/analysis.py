@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from analysis import estimands as forms
 from analysis.estimands import Contrast, ContrastForm, contrast, has_several, match, single_conditions
 from analysis.multiplicity import Families, families
 from analysis.regressions import RegressionTable, regressions
-from analysis.robustness import Robustness, draw, robustness
+from analysis.robustness import Drawn, Robustness, draw, robustness
 from analysis.same_source import same_source
 from analysis.scores import (
     BASELINE,
@@ -69,6 +69,7 @@ class Analysis:
         robustness: what stands beside the verdict: bootstrap, variants, controls.
         regressions: the models of all cells and of the items, each fitted or with the reason why not.
         notes: what a reader must know about the data: plain sentences.
+        checked, study, drawn: the scores that all this is of, as rows and as arrays, and the bootstrap's replicates.
     """
 
     targets: Mapping[str, Target]
@@ -86,6 +87,9 @@ class Analysis:
     robustness: Robustness
     regressions: tuple[RegressionTable, ...]
     notes: tuple[str, ...]
+    checked: pd.DataFrame = field(repr=False)
+    study: Study = field(repr=False)
+    drawn: Drawn | None = field(repr=False)
 
     def group(self, name: str) -> tuple[Target, ...]:
         """The targets of a group."""
@@ -178,6 +182,9 @@ def analyse(
         robustness=beside,
         regressions=regressions(checked, study) if models else (),
         notes=(*notes, *missing),
+        checked=checked,
+        study=study,
+        drawn=drawn,
     )
     return replace(found, families=families(found, drawn.conditions if drawn else None))
 

@@ -13,7 +13,7 @@ Estimates are averaged over splits, and so are their covariance matrices, which 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from math import comb
 from typing import Any, Literal
 
 import numpy as np
@@ -223,15 +223,29 @@ def split_of(runs: int, split: int | None) -> tuple[tuple[int, ...], tuple[int, 
     everything = tuple(range(runs))
     if split is None or runs == 1:
         return everything, everything
-    halves = list(combinations(everything, runs // 2))
-    step = max(1, len(halves) // MOST_SPLITS)
-    first = halves[(split * step) % len(halves)]
+    halves = comb(runs, runs // 2)
+    step = max(1, halves // MOST_SPLITS)
+    first = _combination(runs, runs // 2, split * step % halves)
     return first, tuple(run for run in everything if run not in first)
+
+
+def _combination(size: int, chosen: int, place: int) -> tuple[int, ...]:
+    """The combination at a place of ``itertools.combinations(range(size), chosen)``, of which there may be many."""
+    found: list[int] = []
+    for number in range(size):
+        with_it = comb(size - number - 1, chosen - len(found) - 1)
+        if place < with_it:
+            found.append(number)
+            if len(found) == chosen:
+                break
+        else:
+            place -= with_it
+    return tuple(found)
 
 
 def _split_count(study: Study, targets: Sequence[str]) -> int:
     most = max(len(study.targets[name].seeds[BASELINE]) for name in targets)
-    return min(MOST_SPLITS, len(list(combinations(range(most), most // 2)))) if most > 1 else 1
+    return min(MOST_SPLITS, comb(most, most // 2)) if most > 1 else 1
 
 
 def _can_split(study: Study, targets: Sequence[str]) -> bool:

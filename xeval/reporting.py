@@ -126,9 +126,7 @@ def write(
         provenance["study file"] = study_file.name
     try:
         with spinner("writing the report", quiet=quiet):
-            write_report(
-                result, out, title=title, notes=notes, provenance=provenance, scores=frame, sections=sections
-            )
+            write_report(result, out, title=title, notes=notes, provenance=provenance, sections=sections)
     except OSError as error:
         raise StoreError(f"{out}: the report cannot be written ({error.strerror}).") from error
     if quiet:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,10 @@ from analysis.report import parts, robustness, tables
 from analysis.report.charts import Chart, all_charts, numbers
 from analysis.report.from_items import from_items
 from analysis.report.size import sample
+from xeval.digests import cache_root
+from xeval.files import write_whole
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Group
 
 DARK = """--paper: #12171e; --ink: #e6ebf1; --muted: #9aa7b6; --line: #333d4a; --band: #242d38; --tint: #1a212a;
@@ -50,7 +52,7 @@ def write_report(
     title: str,
     notes: Sequence[str] = (),
     provenance: Mapping[str, str] | None = None,
-    scores: "pd.DataFrame | None" = None,
+    items: bool = True,
     sections: Sequence[Section] = (),
 ) -> list[Path]:
     """Write the report into ``out``; same input, same bytes.
@@ -62,8 +64,8 @@ def write_report(
         title: heading of the report.
         notes: plain sentences that a reader must know, printed after the analysis's own.
         provenance: name -> value, printed as given (versions, digests, dates, commands).
-        scores: the tidy scores that were analysed, for the parts that need items: the bootstrap distribution, hops
-            within a target, C(k) with pairs of one source. Without them the report says that these are missing.
+        items: make the parts that need items: the bootstrap distribution, hops within a target, C(k) with pairs of
+            one source. Without them the report says that these are missing.
         sections: what stands after the thirteen parts, in the page only.
 
     Returns:
@@ -71,11 +73,11 @@ def write_report(
     """
     from analysis.report.drawings import figures
 
-    items = from_items(scores, analysis) if scores is not None else None
-    charts = all_charts(analysis, items)
+    from_scores = from_items(analysis) if items else None
+    charts = all_charts(analysis, from_scores)
     drawn = figures(analysis, charts)
     all_notes = [*analysis.notes, *notes]
-    listed = parts.parts(analysis, items, charts, drawn, all_notes, dict(provenance or {}))
+    listed = parts.parts(analysis, from_scores, charts, drawn, all_notes, dict(provenance or {}))
     context = {
         "analysis": analysis,
         "verdict": analysis.verdict,
@@ -138,11 +140,23 @@ def _text(name: str) -> str:
 
 @cache
 def _library() -> str:
-    """Vega-Lite, Vega and Vega-Embed as one script, from the package that carries them."""
+    """Vega-Lite, Vega and Vega-Embed as one script, from the package that carries them.
+
+    To bundle them takes seconds, so the script is kept in the cache under the package's version.
+    """
     import vl_convert
 
-    bundle: Any = vl_convert.javascript_bundle  # typed as if it needed a snippet to bundle with
-    return str(bundle())
+    kept = cache_root() / f"vl-convert-{version('vl-convert-python')}.js"
+    try:
+        return kept.read_text(encoding="utf-8")
+    except OSError:
+        bundle: Any = vl_convert.javascript_bundle  # typed as if it needed a snippet to bundle with
+        script = str(bundle())
+    try:
+        write_whole(kept, lambda stream: stream.write(script.encode()))
+    except OSError:
+        pass  # a cache that cannot be written costs time only
+    return script
 
 
 def _filters(analysis: Analysis) -> list[tuple[str, str, list[str]]]:

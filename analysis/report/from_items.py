@@ -8,9 +8,8 @@ import pandas as pd
 
 from analysis.analysis import MEAN, Analysis
 from analysis.estimands import KEY, combine, match, single_conditions, task_gain
-from analysis.robustness import draw
 from analysis.same_source import same_source
-from analysis.scores import MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA, check, main_rows
+from analysis.scores import MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA, main_rows
 from analysis.study import Both, Study, build
 from analysis.variance import SCALES, Floats, Scale
 
@@ -67,19 +66,13 @@ class FromItems:
     left_out: tuple[str, ...] = ()
 
 
-def from_items(frame: pd.DataFrame, analysis: Analysis) -> FromItems:
-    """Everything that needs items, with the method of the analysis.
-
-    Args:
-        frame: the tidy scores that ``analysis`` was made from.
-    """
-    checked = check(frame, incomplete="drop")
-    study = build(checked, source=analysis.source, method=analysis.method)
-    multi = checked[checked["group"].isin(MULTI_HOP)]
+def from_items(analysis: Analysis) -> FromItems:
+    """Everything that needs items, with the method of the analysis."""
+    multi = analysis.checked[analysis.checked["group"].isin(MULTI_HOP)]
     known, left_out = _levels(multi, analysis.source)
     gains, slopes = _by_hops(known, analysis)
     return FromItems(
-        _same_source(study), _distribution(study, analysis), gains, slopes, _hops(multi), left_out
+        _same_source(analysis.study), _distribution(analysis), gains, slopes, _hops(multi), left_out
     )
 
 
@@ -95,10 +88,10 @@ def _same_source(study: Study) -> dict[str, Both]:
     return found
 
 
-def _distribution(study: Study, analysis: Analysis) -> dict[Scale, Histogram] | None:
+def _distribution(analysis: Analysis) -> dict[Scale, Histogram] | None:
     """Replicates of C: the mean over conditions of those of C(k), which are drawn jointly."""
-    drawn = draw(study) if analysis.robustness.bootstrap else None
-    if drawn is None or isinstance(drawn, str):
+    drawn = analysis.drawn
+    if drawn is None:
         return None
     return {scale: histogram(drawn.conditions[scale].mean(axis=1)) for scale in SCALES}
 

@@ -84,14 +84,14 @@ def frame() -> pd.DataFrame:
 def written(frame, tmp_path_factory):
     out = tmp_path_factory.mktemp("report")
     options = {"title": "A <study> & more", "notes": ["Made by a test."], "provenance": {"xeval": "0.1.0"}}
-    files = write_report(analyse(frame), out, scores=frame, **options)
+    files = write_report(analyse(frame), out, **options)
     return out, files, options
 
 
 def test_same_input_same_bytes(frame, written, tmp_path):
     out, files, options = written
     other = frame.sample(frac=1, random_state=1)
-    again = write_report(analyse(other), tmp_path, scores=other, **options)
+    again = write_report(analyse(other), tmp_path, **options)
     assert [path.relative_to(out) for path in files] == [path.relative_to(tmp_path) for path in again]
     for one, other in zip(files, again, strict=True):
         assert one.read_bytes() == other.read_bytes(), one.name
@@ -237,7 +237,7 @@ def several(tmp_path_factory):
     section = Section(
         "items", "Items <1>", "<p id='here'>x</p>", "console.assert(true)", {"a": "</script>", "b": [1]}
     )
-    write_report(analysis, out, title="Several", scores=frame, sections=[section])
+    write_report(analysis, out, title="Several", sections=[section])
     return analysis, out
 
 
@@ -399,7 +399,7 @@ def test_a_study_with_one_run_per_side_and_one_specification(tmp_path):
     tasks = [synthetic.Task("pairs", "classification", 65), synthetic.Task("chains", "multi-hop QA", 55)]
     alone = analyse(synthetic.frame(tasks, np.random.default_rng(4), {"none": 3, "mnli": 1}))
     assert len(alone.robustness.specifications.on("points")) == 1
-    write_report(alone, tmp_path, title="Alone")
+    write_report(alone, tmp_path, title="Alone", items=False)
     markdown = (tmp_path / "report.md").read_text()
     assert "These data leave one specification of C" in markdown
     assert not (tmp_path / "figures/specifications.svg").exists()
@@ -457,7 +457,7 @@ def test_parts_that_do_not_exist_say_why(frame, tmp_path):
     """Retrieval alone: no C, so thirteen parts of which many are one sentence."""
     rows = frame[frame["group"] == "retrieval"]
     alone = analyse(rows)
-    write_report(alone, tmp_path, title="Retrieval", scores=rows)
+    write_report(alone, tmp_path, title="Retrieval")
     markdown = (tmp_path / "report.md").read_text()
     page = Page((tmp_path / "report.html").read_text())
     assert alone.verdict.sentences[0] in " ".join(page.text)

@@ -139,7 +139,7 @@ def page(tmp_path_factory):
     frame.loc[chains, "hops"] = 2 + frame[chains]["item_id"].str[-1].astype(int) % 3
     out = tmp_path_factory.mktemp("page")
     section = Section("cells", "Cells", "<p>Listens.</p>", LISTENER, {"nothing": True})
-    write_report(analyse(frame), out, title="A study", scores=frame, sections=[section])
+    write_report(analyse(frame), out, title="A study", sections=[section])
     return out / "report.html"
 
 
