@@ -24,6 +24,7 @@ from analysis.scores import (
     SINGLE_HOP_QA,
     Incomplete,
     check,
+    distinct,
 )
 from analysis.study import Both, Study, Target, build
 from analysis.variance import Method
@@ -336,7 +337,7 @@ def _pairs(study: Study, conditions: Sequence[str]) -> str:
 def _dropped(frame: pd.DataFrame, checked: pd.DataFrame) -> list[str]:
     """A sentence on the runs that are not complete and were left out on request."""
     run = ["target", "condition", "seed"]
-    kept = set(checked[run].astype(str).itertuples(index=False, name=None))
+    kept = set(distinct(checked, run).astype(str).itertuples(index=False, name=None))
     given = frame.loc[frame["group"] != DIAGNOSTIC, run].drop_duplicates()
     given = given.assign(seed=pd.to_numeric(given["seed"]).astype("int64"))
     lost = sorted(set(given.astype(str).itertuples(index=False, name=None)) - kept)

@@ -11,6 +11,7 @@ among all, by overlap with the question). Further columns are ignored.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,11 +92,11 @@ def check(
     Raises:
         DataError: naming the first offending cell.
     """
-    if "group" in frame.columns:
-        frame = frame[frame["group"] != DIAGNOSTIC]
+    if "group" in frame.columns and (diagnostic := frame["group"] == DIAGNOSTIC).any():
+        frame = frame[~diagnostic]
     frame = _typed(frame)
     _check_values(frame, baseline)
-    frame = frame.sort_values(list(KEY), kind="stable", ignore_index=True)
+    frame = _in_order(frame)
     _check_keys(frame)
     if incomplete == "drop":
         frame = _drop_partial_runs(frame, baseline)
@@ -111,7 +112,7 @@ def main_rows(frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         DataError: a target has several metrics and not exactly one of them is marked in ``main``.
     """
-    pairs = frame[["target", "metric", "main"]].drop_duplicates()
+    pairs = distinct(frame, ["target", "metric", "main"])
     for target, rows in pairs.groupby("target", observed=True):
         marked = sorted(rows.loc[rows["main"], "metric"])
         if len(marked) != 1:
@@ -120,7 +121,15 @@ def main_rows(frame: pd.DataFrame) -> pd.DataFrame:
                 f"target {target!r} has {'several main metrics' if marked else 'no main metric'} ({names}); "
                 "mark exactly one metric per target in the column `main`."
             )
-    return frame[frame["main"]].reset_index(drop=True)
+    return frame if frame["main"].all() else frame[frame["main"]].reset_index(drop=True)
+
+
+def distinct(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The different rows of some columns, each where it first stands; takes less memory than ``drop_duplicates``."""
+    numbers = _numbers(frame, names)
+    if numbers is None:
+        return frame[list(names)].drop_duplicates()
+    return frame.loc[~pd.Series(numbers).duplicated().to_numpy(), list(names)]
 
 
 def table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -181,13 +190,72 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     typed["main"] = _main(frame)
     for name in OPTIONAL_TEXT:
         if name in frame.columns:
-            typed[name] = _names(frame, name).astype(str)
+            typed[name] = _names(frame, name)
     if "category" in frame.columns:
         typed["category"] = _names(frame, "category")
     for name in ITEM_NUMBERS:
         if name in frame.columns:
             typed[name] = _known_numbers(frame, name)
-    return pd.DataFrame(typed)
+    return pd.DataFrame(typed, copy=False)
+
+
+def _numbers(frame: pd.DataFrame, names: Sequence[str]) -> NDArray[np.int64] | None:
+    """A number for every row, in the order of these columns' values; None where 64 bits do not hold it."""
+    numbers, size = np.zeros(len(frame), np.int64), 1
+    for name in names:
+        column = frame[name]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            codes, count = column.cat.codes.to_numpy(), len(column.cat.categories)
+        else:
+            codes, values = pd.factorize(column, sort=True)
+            count = len(values)
+        size *= max(count, 1)
+        if size >= 2**63:
+            return None
+        numbers *= count
+        numbers += codes
+    return numbers
+
+
+def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows by ``KEY``; rows of equal keys stay as they are."""
+    numbers = _numbers(frame, KEY)
+    if numbers is None:
+        return frame.sort_values(list(KEY), kind="stable", ignore_index=True)
+    if (numbers[1:] >= numbers[:-1]).all():
+        return frame
+    return frame.take(np.argsort(numbers, kind="stable")).reset_index(drop=True)
+
+
+def _first_rows(frame: pd.DataFrame) -> NDArray[np.int64]:
+    """Where each run of a target, metric and language begins, in rows that are in order."""
+    cells = _numbers(frame, KEY[:-1])
+    if cells is None:
+        return np.flatnonzero(~frame.duplicated(list(KEY[:-1])).to_numpy())
+    return np.flatnonzero(np.concatenate([[True], cells[1:] != cells[:-1]]))
+
+
+def _alike(frame: pd.DataFrame, first: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+    """Which rows are those of the first run of their target and language, if all runs have just its items.
+
+    None where the runs differ in items, clusters or hops.
+    """
+    sizes = np.diff(first, append=len(frame))
+    places = _numbers(frame.iloc[first], ["target", "lang"])
+    if places is None:
+        return None
+    _, model, place = np.unique(places, return_index=True, return_inverse=True)
+    if (sizes != sizes[model][place]).any():
+        return None
+    rows = np.repeat(first[model][place] - first, sizes)
+    rows += np.arange(len(frame))
+    for name in ("item_id", "cluster_id", "hops"):
+        column = frame[name]
+        values = column.cat.codes.to_numpy() if column.dtype == "category" else column.to_numpy()
+        if (values != values[rows]).any():
+            return None
+    chosen: NDArray[np.bool_] = rows == np.arange(len(frame))
+    return chosen
 
 
 def _names(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
@@ -237,17 +305,23 @@ def _main(frame: pd.DataFrame) -> "pd.Series[bool]":
     """The column ``main``; without it, a target's only metric is its main one."""
     if "main" not in frame.columns:
         return frame.groupby("target", observed=True)["metric"].transform("nunique") == 1
-    marks = _names(frame, "main").astype(str).str.lower()
-    if (wrong := ~marks.isin([*MARKED, *UNMARKED])).any():
-        raise DataError(f"{_cell(frame, wrong)}: main is {marks[wrong].iloc[0]!r}; give true or false.")
-    return marks.isin(MARKED)
+    marks = _names(frame, "main")
+    marked, unmarked = (
+        marks.isin([mark for mark in marks.cat.categories if mark.lower() in known])
+        for known in (MARKED, UNMARKED)
+    )
+    if (wrong := ~(marked | unmarked)).any():
+        raise DataError(
+            f"{_cell(frame, wrong)}: main is {marks[wrong].iloc[0].lower()!r}; give true or false."
+        )
+    return marked
 
 
 def _check_values(frame: pd.DataFrame, baseline: str) -> None:
     if (unknown := ~frame["group"].isin(GROUPS)).any():
         name = frame.loc[unknown, "group"].iloc[0]
         raise DataError(f"{_cell(frame, unknown)}: unknown group {name!r}; use one of {', '.join(GROUPS)}.")
-    several = frame.groupby("target", observed=True)["group"].nunique()
+    several = distinct(frame, ["target", "group"]).groupby("target", observed=True)["group"].nunique()
     if (several > 1).any():
         raise DataError(f"target {several[several > 1].index[0]!r} belongs to several groups; give it one.")
     if (wrong := frame["den"] < 0).any():
@@ -264,11 +338,18 @@ def _check_values(frame: pd.DataFrame, baseline: str) -> None:
 
 
 def _check_keys(frame: pd.DataFrame) -> None:
-    key = list(KEY)
-    if (again := frame.duplicated(key)).any():
+    numbers = _numbers(frame, KEY)
+    again = (
+        frame.duplicated(list(KEY)).to_numpy()
+        if numbers is None
+        else np.concatenate([[False], numbers[1:] == numbers[:-1]])
+    )
+    if again.any():
         raise DataError(
             f"{_cell(frame, again)}: occurs more than once; keep one result per run, item and metric."
         )
+    if _alike(frame, _first_rows(frame)) is not None:
+        return
     items = frame[["target", "lang", "item_id", "cluster_id", "hops"]].drop_duplicates()
     if (again := items.duplicated(["target", "lang", "item_id"])).any():
         row = items[again].iloc[0]
@@ -296,13 +377,17 @@ def _drop_partial_runs(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
 
 def _check_items(frame: pd.DataFrame) -> None:
     """Every run of one (target, language, metric) has the same items."""
-    clusters = frame.groupby(["target", "lang"], observed=True)["cluster_id"].nunique()
+    alike = _alike(frame, _first_rows(frame))
+    models = frame if alike is None else frame[alike]
+    clusters = models.groupby(["target", "lang"], observed=True)["cluster_id"].nunique()
     if (few := clusters < 2).any():
         target, lang = clusters[few].index[0]
         raise DataError(
             f"target {target!r}, language {lang!r}: has only one item cluster, so its variance cannot be "
             "estimated; give items that are resampled together, and only those, one cluster_id."
         )
+    if alike is not None:
+        return
     cell, run = ["target", "metric", "lang"], ["condition", "seed"]
     sizes = frame.groupby([*cell, *run], observed=True)["item_id"].size().reset_index(name="own")
     expected = frame.groupby(cell, observed=True)["item_id"].nunique().reset_index(name="expected")
@@ -326,7 +411,10 @@ def _check_grid(frame: pd.DataFrame, baseline: str, *, whole: bool) -> None:
     If ``whole``, a target also has all conditions and seeds that other targets have, unless it has the
     condition without training (seed -1).
     """
-    rows = frame.loc[frame["main"]]
+    first = _first_rows(frame)
+    rows = frame.iloc[first][["target", "condition", "seed", "lang"]]
+    rows["den"] = np.add.reduceat(np.where(frame["main"], frame["den"], 0.0), first)
+    rows = rows[np.logical_or.reduceat(frame["main"].to_numpy(), first)]
     if (
         empty := rows.groupby(["target", "condition", "seed", "lang"], observed=True)["den"].sum() == 0
     ).any():
@@ -378,9 +466,8 @@ def _check_checkpoints(frame: pd.DataFrame) -> None:
     """Two seeds that are one checkpoint are one run, not two."""
     if "checkpoint" not in frame.columns:
         return
-    runs = frame.loc[
-        frame["checkpoint"] != "", ["target", "condition", "seed", "checkpoint"]
-    ].drop_duplicates()
+    runs = distinct(frame, ["target", "condition", "seed", "checkpoint"])
+    runs = runs[runs["checkpoint"] != ""]
     if (again := runs.duplicated(["target", "condition", "seed"])).any():
         row = runs[again].iloc[0]
         raise DataError(

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from analysis.estimands import KEY, combine, match, mean, members, single_conditions, task_gain
-from analysis.scores import BASELINE, ROUNDING
+from analysis.scores import BASELINE, ROUNDING, distinct
 from analysis.study import Both, Cell, Study, build
 from analysis.variance import SCALES, Estimate, Scale
 
@@ -306,21 +307,23 @@ def _metrics(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         lists[str(target)] = main + sorted(others["metric"].astype(str))
     for place in range(1, max(map(len, lists.values()))):
         chosen = {target: names[min(place, len(names) - 1)] for target, names in lists.items()}
-        wanted = rows["target"].astype(str).map(chosen)
         label = ", ".join(dict.fromkeys(chosen.values()))
-        yield label, rows.assign(main=(rows["metric"].astype(str) == wanted).to_numpy())
+        wanted = [
+            ((rows["target"] == target) & (rows["metric"] == metric)).to_numpy()
+            for target, metric in chosen.items()
+        ]
+        yield label, rows.assign(main=np.any(wanted, axis=0))
 
 
 def _runs(rows: pd.DataFrame, source: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """All runs; those of seeds that every target has, and those that did not diverge, where that is fewer."""
     yield "all", rows
-    seeds = rows[["condition", "seed", "target"]].drop_duplicates()
+    seeds = distinct(rows, ["condition", "seed", "target"])
     targets = seeds.groupby(["condition", "seed"], observed=True)["target"].nunique()
-    trained = rows["seed"] >= 0
-    pairs = pd.MultiIndex.from_frame(rows[["condition", "seed"]])
-    shared = (targets.reindex(pairs).to_numpy() == targets.max()) | ~trained.to_numpy()
-    if not shared.all():
-        yield "seeds of every target", _with_baseline(rows[shared])
+    apart = [run for run in targets.index[targets < targets.max()] if run[1] >= 0]
+    if apart:
+        pairs = pd.MultiIndex.from_frame(rows[["condition", "seed"]])
+        yield "seeds of every target", _with_baseline(rows[~pairs.isin(apart)])
     at_source = rows[rows["main"] & (rows["lang"] == source) & rows["chance"].notna()]
     run = ["target", "condition", "seed"]
     sums = at_source.groupby(run, observed=True).agg(

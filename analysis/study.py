@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import variance
-from analysis.scores import BASELINE, NO_SEED, main_rows
+from analysis.scores import BASELINE, NO_SEED, distinct, main_rows
 from analysis.variance import (
     SCALES,
     Block,
@@ -115,32 +115,39 @@ class Study:
 def build(frame: pd.DataFrame, *, source: str = "en", method: Method | None = None) -> Study:
     """Blocks from checked tidy scores (see :func:`analysis.scores.check`); uses each target's main metric."""
     rows = main_rows(frame)
-    cluster_codes, cluster_names = pd.factorize(rows["cluster_id"].astype(str), sort=True)
-    rows = rows.assign(cluster=cluster_codes)
+    named = rows["cluster_id"].astype("category").cat
+    used = np.bincount(named.codes, minlength=len(named.categories)) > 0
+    cluster_of = (np.cumsum(used) - 1)[named.codes.to_numpy()]
     populations, shared_parents = _populations(rows)
+    condition_names = rows["condition"].astype("category").cat
+    condition_of = condition_names.codes.to_numpy()
+    seed_of, num_of, den_of = (rows[name].to_numpy() for name in ("seed", "num", "den"))
     targets: dict[str, Target] = {}
     blocks: dict[Cell, Block] = {}
-    for name, part in rows.groupby("target", observed=True):
-        target = str(name)
+    for name, of_target in rows.groupby("target", observed=True).indices.items():
+        target, part = str(name), rows.take(of_target)
         targets[target] = _target(target, part)
-        for lang, cells in part.groupby("lang", observed=True):
-            clusters, column = np.unique(cells["cluster"].to_numpy(), return_inverse=True)
-            for condition, runs in cells.assign(column=column).groupby("condition", observed=True):
-                seeds, row = np.unique(runs["seed"].to_numpy(), return_inverse=True)
-                place = row * clusters.size + runs["column"].to_numpy()
+        for lang, of_lang in part.groupby("lang", observed=True).indices.items():
+            places = of_target[of_lang]
+            clusters, column = np.unique(cluster_of[places], return_inverse=True)
+            for code in np.unique(condition_of[places]):
+                condition, own = str(condition_names.categories[code]), condition_of[places] == code
+                here = places[own]
+                seeds, row = np.unique(seed_of[here], return_inverse=True)
+                place = row * clusters.size + column[own]
                 shape = (seeds.size, clusters.size)
-                num, den = (_sums(place, runs[value].to_numpy(), shape) for value in ("num", "den"))
-                blocks[str(condition), target, str(lang)] = make_block(
+                num, den = (_sums(place, values[here], shape) for values in (num_of, den_of))
+                blocks[condition, target, str(lang)] = make_block(
                     num,
                     den,
                     clusters,
                     seeds.tolist(),
-                    populations[str(condition), target],
-                    deterministic=str(condition) in targets[target].given,
+                    populations[condition, target],
+                    deterministic=condition in targets[target].given,
                 )
     conditions = sorted({condition for condition, _, _ in blocks} - {BASELINE})
     return Study(
-        targets, tuple(conditions), blocks, len(cluster_names), source, method or Method(), shared_parents
+        targets, tuple(conditions), blocks, int(used.sum()), source, method or Method(), shared_parents
     )
 
 
@@ -177,7 +184,7 @@ def _populations(rows: pd.DataFrame) -> tuple[dict[tuple[str, str], int], tuple[
     """A population number for each (condition, target), and the conditions whose seeds share one parent."""
     knows_parent = "parent" in rows.columns and bool((rows["parent"] != "").any())
     lineage = [name for name in ("checkpoint", "parent") if name in rows.columns]
-    runs = rows[["condition", "target", "seed", *lineage]].drop_duplicates()
+    runs = distinct(rows, ["condition", "target", "seed", *lineage])
     numbers: dict[tuple[str, str], int] = {}
     one_parent = []
     for name, part in runs.groupby("condition", observed=True):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from analysis.ladder import (
 )
 from analysis.mixed import bootstrap_p, mixed_model
 from analysis.mixed_fit import random_term
-from analysis.regression import BENCHMARKS, POPULATION, cell_model, gain_rows, split_of
+from analysis.regression import BENCHMARKS, MOST_SPLITS, POPULATION, cell_model, gain_rows, split_of
 from analysis.scores import check
 from analysis.study import Study, Target, build
 from analysis.variance import Method, make_block
@@ -661,3 +662,12 @@ def test_error_rates_of_the_task_type(multi_hop_tasks, task_sd):
     if task_sd:
         assert rate["no task effect"] > 0.15
         assert rate["OLS language"] > 0.25
+
+
+def test_the_splits_of_many_baseline_runs_are_found_without_listing_them():
+    for runs in range(2, 9):
+        halves = list(combinations(range(runs), runs // 2))
+        step = max(1, len(halves) // MOST_SPLITS)
+        for split in range(MOST_SPLITS):
+            assert split_of(runs, split)[0] == halves[split * step % len(halves)]
+    assert len(split_of(60, 5)[0]) == 30  # of 10^17 halves

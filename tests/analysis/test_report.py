@@ -418,7 +418,7 @@ def test_scores_in_the_language_of_training_alone_make_a_report(frame, tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = analyse(rows)
-        write_report(found, tmp_path, title="A first pilot", scores=rows)
+        write_report(found, tmp_path, title="A first pilot")
     assert found.verdict.outcome == "no contrast"
     markdown = (tmp_path / "report.md").read_text()
     assert "No target has a gain in a transfer language." in markdown
@@ -437,7 +437,7 @@ def levels(frame: pd.DataFrame, target: str, rare: int, lang: str = "") -> FromI
     own, here = frame["target"] == target, (frame["lang"] == lang) | (lang == "")
     hops = frame["hops"].mask(own, 2 + item % 2).mask(own & here & (item < rare), 4)
     rows = frame.assign(hops=hops)
-    return from_items(rows, analyse(rows, models=False))
+    return from_items(analyse(rows, models=False))
 
 
 @pytest.mark.parametrize("lang", ["", "sw"])
