@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -152,10 +153,8 @@ def _library() -> str:
     except OSError:
         bundle: Any = vl_convert.javascript_bundle  # typed as if it needed a snippet to bundle with
         script = str(bundle())
-    try:
+    with suppress(OSError):  # a cache that cannot be written costs time only
         write_whole(kept, lambda stream: stream.write(script.encode()))
-    except OSError:
-        pass  # a cache that cannot be written costs time only
     return script
 
 

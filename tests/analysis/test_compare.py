@@ -217,7 +217,7 @@ def test_scores_that_cannot_be_compared_are_refused_by_the_first_offence(several
         ],
         "'pairs', condition 'mnli', seed 1: language 'de' is missing": several[~gone],
         "occurs more than once": pd.concat([several, several[gone].head(1)]),
-        "num is nan, not a number": several.assign(num=several["num"].mask(gone)),
+        "num is empty or NaN": several.assign(num=several["num"].mask(gone)),
         "item_id is missing": several.assign(item_id=several["item_id"].mask(gone)),
         "lack the column 'den'": several.drop(columns="den"),
     }
