@@ -251,7 +251,7 @@ def _alike(frame: pd.DataFrame, first: NDArray[np.int64]) -> NDArray[np.bool_] |
     rows += np.arange(len(frame))
     for name in ("item_id", "cluster_id", "hops"):
         column = frame[name]
-        values = column.cat.codes.to_numpy() if column.dtype == "category" else column.to_numpy()
+        values = (column.cat.codes if column.dtype == "category" else column).to_numpy()
         if (values != values[rows]).any():
             return None
     chosen: NDArray[np.bool_] = rows == np.arange(len(frame))
@@ -339,14 +339,14 @@ def _check_values(frame: pd.DataFrame, baseline: str) -> None:
 
 def _check_keys(frame: pd.DataFrame) -> None:
     numbers = _numbers(frame, KEY)
-    again = (
+    twice = (
         frame.duplicated(list(KEY)).to_numpy()
         if numbers is None
         else np.concatenate([[False], numbers[1:] == numbers[:-1]])
     )
-    if again.any():
+    if twice.any():
         raise DataError(
-            f"{_cell(frame, again)}: occurs more than once; keep one result per run, item and metric."
+            f"{_cell(frame, twice)}: occurs more than once; keep one result per run, item and metric."
         )
     if _alike(frame, _first_rows(frame)) is not None:
         return

@@ -124,11 +124,12 @@ def build(frame: pd.DataFrame, *, source: str = "en", method: Method | None = No
     seed_of, num_of, den_of = (rows[name].to_numpy() for name in ("seed", "num", "den"))
     targets: dict[str, Target] = {}
     blocks: dict[Cell, Block] = {}
-    for name, of_target in rows.groupby("target", observed=True).indices.items():
+    for name, found in rows.groupby("target", observed=True).indices.items():
+        of_target = np.asarray(found, np.int64)
         target, part = str(name), rows.take(of_target)
         targets[target] = _target(target, part)
         for lang, of_lang in part.groupby("lang", observed=True).indices.items():
-            places = of_target[of_lang]
+            places = of_target[np.asarray(of_lang, np.int64)]
             clusters, column = np.unique(cluster_of[places], return_inverse=True)
             for code in np.unique(condition_of[places]):
                 condition, own = str(condition_names.categories[code]), condition_of[places] == code
