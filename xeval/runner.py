@@ -447,6 +447,7 @@ def _run_unit(
             record, rows = evaluator.evaluate(unit)
         store.write(record, rows)
         store.end_work(unit.fingerprint)
+        evaluator.shared.remarks += _remarks(unit, record)
         watcher.finished(unit, record, _ratio(rows, record.main_metric))
         return "done", ""
     watcher.failed(unit, reasons[0])
