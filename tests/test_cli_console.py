@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import typer
 from hypothesis import given
@@ -21,7 +22,7 @@ from scipy.stats import t as student
 
 from xeval import cli, display, tables
 from xeval.cli import completion
-from xeval.store import Store, UnitRecord
+from xeval.store import METADATA_KEY, Store, UnitRecord, read_scores
 
 Run = Callable[..., tuple[int, str, str]]
 WORDS = st.text("abcxyz-/ 漢", min_size=1, max_size=40)
@@ -79,32 +80,41 @@ def test_a_piped_table_has_a_line_per_row(capsys: pytest.CaptureFixture[str]) ->
 # Scores and intervals
 
 
-def write_unit(store: Path, language: str, num: np.ndarray, clusters: np.ndarray, name: str = "one") -> None:
-    record = UnitRecord(
-        fingerprint=f"{name}{language}",
-        identity="i",
-        task="paws",
-        task_version=1,
-        kind="classification",
-        group="classification",
-        language=language,
-        main_metric="accuracy",
-        metrics=["accuracy"],
-        chance=0.5,
-        checkpoint=name,
-        checkpoint_digest=name,
-        checkpoint_path=name,
-        data_digest="d",
-    )
+def write_unit(
+    store: Path,
+    language: str,
+    num: np.ndarray,
+    clusters: np.ndarray,
+    name: str = "one",
+    den: float = 1.0,
+    **changes: object,
+) -> None:
+    fields: dict[str, object] = {
+        "fingerprint": f"{name}{language}",
+        "identity": "i",
+        "task": "paws",
+        "task_version": 1,
+        "kind": "classification",
+        "group": "classification",
+        "language": language,
+        "main_metric": "accuracy",
+        "metrics": ["accuracy"],
+        "chance": 0.5,
+        "checkpoint": name,
+        "checkpoint_digest": name,
+        "checkpoint_path": name,
+        "data_digest": "d",
+    } | changes
+    record = UnitRecord.model_validate(fields)
     rows = {
         "item_id": [str(number) for number in range(num.size)],
         "cluster_id": [f"c{number}" for number in clusters],
         "hops": [None] * num.size,
         "category": [None] * num.size,
         "prediction": [""] * num.size,
-        "accuracy.num": num.tolist(),
-        "accuracy.den": [1.0] * num.size,
     }
+    for metric in record.metrics:
+        rows |= {f"{metric}.num": num.tolist(), f"{metric}.den": [den] * num.size}
     Store(store).write(record, rows)
 
 
@@ -170,11 +180,112 @@ def test_a_single_cluster_has_no_interval_and_equal_items_no_interval_of_nothing
 def test_what_there_is_more_of_goes_downwards(tmp_path: Path) -> None:
     for code in ("de", "es", "fr", "zh"):
         write_unit(tmp_path, code, np.ones(4), np.arange(4))
-    lines = drawn(tables.render(tables.summarise(tmp_path), "paws"), 80)
+    lines = drawn(tables.render(tables.summarise(tmp_path, task="paws"), by_language=True), 80)
     assert [line.split() for line in lines[1:]] == [
         ["language", "one", "chance"],
         *[[code, "100.0", "50.0"] for code in ("de", "es", "fr", "zh")],
     ]
+
+
+def test_json_shows_what_the_table_shows_of_one_task_and_of_layers(xeval: Run, tmp_path: Path) -> None:
+    write_unit(tmp_path, "de", np.ones(4), np.arange(4))
+    write_unit(tmp_path, "de", np.zeros(4), np.arange(4), task="xnli")
+    swept = {"metrics": ["accuracy", "accuracy@0", "accuracy@1"], "settings": {"layer": 1, "layers": "all"}}
+    write_unit(tmp_path, "de", np.ones(4), np.arange(4), task="tatoeba", **swept)
+
+    def tasks(*arguments: str) -> list[str]:
+        code, out, _ = xeval("show", tmp_path, "--json", *arguments)
+        assert code == 0
+        return sorted(json.loads(out)["scores"]["one"])
+
+    assert tasks() == ["paws", "tatoeba", "xnli"]
+    assert tasks("--task", "xnli") == tasks("--task", "xnli", "--intervals") == ["xnli"]
+    assert tasks("--layers") == ["tatoeba"]
+    for arguments in (("--task", "xnil"), ("--layers", "--task", "xnli")):
+        found = [xeval("show", tmp_path, *arguments, *json_too) for json_too in ((), ("--json",))]
+        assert [code for code, _, _ in found] == [2, 2]
+        assert found[0][2] == found[1][2] != ""
+
+
+def test_where_there_is_nothing_to_score_the_means_are_over_the_rest_and_say_so(
+    xeval: Run, tmp_path: Path
+) -> None:
+    for code, den in (("de", 0.0), ("en", 1.0)):
+        write_unit(tmp_path, code, np.array([den, 0.0]), np.arange(2), den=den)
+        write_unit(tmp_path, "de", np.zeros(2), np.arange(2), "other", den=0.0)
+    code, out, err = xeval("show", tmp_path)
+    assert (code, err) == (0, "")
+    assert [line.split() for line in out.splitlines()[1:4]] == [
+        ["checkpoint", "paws"],
+        ["one", "50.0"],
+        ["other", "-"],
+    ]
+    assert "one · paws: nothing to score in de; means are over the other languages" in out
+    _, out, _ = xeval("show", tmp_path, "--task", "paws", "--intervals")
+    assert re.search(r"one +- +50\.0", out)
+    for arguments in ((), ("--intervals",), ("--task", "paws")):
+        code, out, _ = xeval("show", tmp_path, "--json", *arguments)
+        assert code == 0
+        found = json.loads(out)["scores"]["one"]["paws"]
+        assert (found["de"]["accuracy"], found["en"]["accuracy"]) == (None, 0.5)
+
+
+def test_a_number_that_is_none_is_null_in_every_json(capsys: pytest.CaptureFixture[str]) -> None:
+    display.print_json({"a": [float("nan"), (1.5, float("-inf"))], "b": np.float64("nan"), "c": "NaN"})
+    assert json.loads(capsys.readouterr().out) == {"a": [None, [1.5, None]], "b": None, "c": "NaN"}
+
+
+def test_a_collapsed_checkpoint_and_a_smoke_run_are_marked(xeval: Run, tmp_path: Path) -> None:
+    write_unit(
+        tmp_path, "de", np.ones(4), np.arange(4), limit=4, constant="neutral", remarks=["mind the gap"]
+    )
+    write_unit(tmp_path, "de", np.ones(4), np.arange(4), "fine", limit=4)
+    lineage = {"phase": "target", "condition": "squad", "collapsed": "the loss stayed at 1.10"}
+    write_unit(tmp_path, "de", np.ones(4), np.arange(4), "lost", limit=4, lineage=lineage)
+    for arguments in ((), ("--task", "paws")):
+        _, out, _ = xeval("show", tmp_path, "--limit", "4", *arguments)
+        assert "of the first 4 items only (--limit)" in out.splitlines()[0]
+        assert re.findall(r"(\w+) +100\.0(†?)", out) == [("fine", ""), ("lost", "†"), ("one", "†")]
+        assert "† one gives all items one answer ('neutral'): paws (de)" in out
+        assert "† lost collapsed in training: the loss stayed at 1.10: paws (de)" in out
+        assert "one · paws (de): mind the gap" in out
+    _, out, _ = xeval("show", tmp_path, "--limit", "4", "--json")
+    found = json.loads(out)
+    assert found["limit"] == 4
+    units = {name: tasks["paws"]["de"] for name, tasks in found["scores"].items()}
+    assert {name: (unit["constant"], unit["collapsed"]) for name, unit in units.items()} == {
+        "one": ("neutral", None),
+        "fine": (None, None),
+        "lost": (None, "the loss stayed at 1.10"),
+    }
+    frame = read_scores(tmp_path, limit=4).drop_duplicates("name").set_index("name")
+    assert frame["constant"].to_dict() == {"one": True, "fine": False, "lost": False}
+    assert frame["collapsed"].to_dict() == {"one": "", "fine": "", "lost": "the loss stayed at 1.10"}
+    assert set(frame["limit"]) == {4}
+
+
+def test_files_without_digests_are_counted(xeval: Run, tmp_path: Path) -> None:
+    write_unit(tmp_path, "de", np.ones(4), np.arange(4))
+    write_unit(tmp_path, "fr", np.ones(4), np.arange(4))
+    _, out, _ = xeval("show", tmp_path, "--json")
+    assert json.loads(out)["unchecked"] == 0
+    (path,) = tmp_path.rglob("onefr-i.parquet")
+    rows = pq.read_table(path)
+    text = rows.schema.metadata[METADATA_KEY].replace(b'"schema_version":2', b'"schema_version":1')
+    pq.write_table(rows.replace_schema_metadata({METADATA_KEY: text}), path)
+    _, out, _ = xeval("show", tmp_path, "--json")
+    assert json.loads(out)["unchecked"] == 1
+    assert "1 of 2 results were stored without digests" in xeval("show", tmp_path)[2]
+
+
+def test_ctrl_c_says_what_is_kept(xeval: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tables, "summarise", interrupt)
+    code, out, err = xeval("show", tmp_path)
+    assert (code, out) == (130, "")
+    assert err == "xeval: stopped; what is finished is kept, the same command goes on from there.\n"
 
 
 # The view of what is running

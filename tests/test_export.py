@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from analysis.scores import check, load
 from xeval import exports
 from xeval.digests import text_digest
-from xeval.errors import DataError, StoreError
+from xeval.errors import DataError, Remark, UsageError
 from xeval.exports.latex import escape
 from xeval.exports.model_card import BEGIN, END, write_model_index
 from xeval.store import Store, UnitRecord, read_scores
@@ -44,7 +44,7 @@ REQUIRED = {
 }
 
 
-def fill(root: Path, *, limit: int | None = None) -> Path:
+def fill(root: Path, *, limit: int | None = None, constant: str | None = None, collapsed: str = "") -> Path:
     """A store: two targets, two conditions of two seeds, three languages; awkward names, digits and missing values."""
     rng = np.random.default_rng(5)
     for target, group, kind in (
@@ -80,7 +80,9 @@ def fill(root: Path, *, limit: int | None = None) -> Path:
                         "seed": seed,
                         "target": target,
                         "parent": f"{condition}-{seed}",
+                        "collapsed": collapsed or None,
                     },
+                    constant=constant,
                     software={"xeval": "0.1.0", "numpy": "2"},
                     dtype="float32",
                     finished="2026-01-01T00:00:00+00:00",
@@ -345,14 +347,74 @@ def test_wrong_use_is_one_sentence(
     assert list(tmp_path.rglob("*.partial")) == []
 
 
-def test_two_checkpoints_of_one_name_are_refused(store: Path, tmp_path: Path) -> None:
+def test_two_checkpoints_of_one_name_are_exported_apart(store: Path, tmp_path: Path) -> None:
     path, record = Store(store).records()[0][0]
     rows = Store(store).read(path)[1]
-    other = {"checkpoint_digest": "other", "checkpoint_path": "elsewhere", "fingerprint": "1" * 32}
+    other = {"checkpoint_digest": "other", "checkpoint_path": "else/where", "fingerprint": "1" * 32}
     for changes in ({}, other):
         Store(tmp_path / "s").write(record.model_copy(update=changes), rows)
-    with pytest.raises(StoreError, match="two different checkpoints"):
+    with (
+        pytest.warns(Remark),
+        pytest.raises(UsageError, match="--checkpoint: else/where, squad/hop%qa/seed-0"),
+    ):
         exports.model_index(tmp_path / "s")
+    with pytest.warns(Remark):
+        written = exports.export_records(tmp_path / "s", tmp_path / "out", organization="o")
+    assert [json.loads(path.read_text())["model_info"]["name"] for path in written] == [
+        "else/where",
+        "squad/hop%qa/seed-0",
+    ]
+
+
+def test_smoke_runs_and_collapsed_checkpoints_are_told_in_every_format(xeval: Run, tmp_path: Path) -> None:
+    store = fill(tmp_path / "s", limit=12, constant="yes", collapsed="flat loss")
+    for form in ("csv", "parquet", "store"):
+        source = store if form == "store" else tmp_path / f"scores.{form}"
+        if form != "store":
+            xeval("export", form, store, "-o", source, "--limit", 12)
+            again = pd.read_csv(source) if form == "csv" else pd.read_parquet(source)
+            assert (set(again["limit"]), set(again["constant"])) == ({12.0}, {True})
+        text = latex(source, tmp_path / "scores.tex", limit=12)
+        assert text.count(r"\caption{Of the first 12 items only. ") == 2
+        assert text.count(r"^{\dagger}_{\pm") == text.count(r"_{\pm") > 0
+        assert r"$\dagger$: a run gave all items one answer" in text
+    card = exports.model_index(store, "none/nli_x/seed-0", limit=12)
+    assert ("first 12 items" in card, "constant: 'yes'" in card, "collapsed: flat loss" in card) == (
+        True,
+    ) * 3
+    (written,) = exports.export_records(
+        store, tmp_path / "eee", organization="o", checkpoint="none/nli_x/seed-0", limit=12
+    )
+    result = json.loads(written.read_text())["evaluation_results"][0]
+    assert result["source_data"]["additional_details"]["items"] == "the first 12"
+    details = result["metric_config"]["additional_details"]
+    assert (details["constant"], details["collapsed"]) == ("yes", "flat loss")
+
+
+def latex(source: Path, out: Path, **options: Any) -> str:
+    exports.export_latex(source, out, **options)
+    return out.read_text(encoding="utf-8")
+
+
+def test_settings_choose_what_is_exported(xeval: Run, store: Path, tmp_path: Path) -> None:
+    path, record = Store(store).records()[0][0]
+    rows = Store(store).read(path)[1]
+    changes = {
+        "settings": {"max_length": 64, "layers": ""},
+        "changed": {"max_length": 64},
+        "fingerprint": "1" * 32,
+    }
+    for update in ({"changed": {}}, changes):
+        Store(tmp_path / "s").write(record.model_copy(update=update), rows)
+    for arguments, unit in ((), record.fingerprint), (("--setting", "max_length=64"), "1" * 32):
+        code, _, err = xeval("export", "csv", tmp_path / "s", "-o", tmp_path / "scores.csv", *arguments)
+        assert code == 0
+        assert ("--setting max_length=64 chooses" in err) == (not arguments)
+        assert set(pd.read_csv(tmp_path / "scores.csv")["unit"].astype(str)) == {unit}
+    code, _, err = xeval(
+        "export", "csv", tmp_path / "s", "-o", tmp_path / "scores.csv", "--setting", "max_length"
+    )
+    assert (code, "such as layer=7" in err) == (2, True)
 
 
 @needs_duckdb
@@ -361,6 +423,7 @@ def test_sql_sees_scores_with_predictions_and_units(xeval: Run, store: Path) -> 
     answer = exports.query(store, "select * from scores")
     held = pd.DataFrame(answer.rows, columns=list(answer.columns))
     assert set(held.columns) == set(frame.columns) | {"category", "prediction"}
+    held["limit"] = held["limit"].astype(float)
     pd.testing.assert_frame_equal(
         held.sort_values(key, ignore_index=True)[list(frame.columns)],
         frame.sort_values(key, ignore_index=True),

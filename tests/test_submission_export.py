@@ -14,7 +14,7 @@ from xeval import runner
 from xeval.checkpoints import discover
 from xeval.digests import text_digest
 from xeval.display import Steps
-from xeval.errors import StoreError, UsageError
+from xeval.errors import Remark, StoreError, UsageError
 from xeval.examples import Example, MultipleChoice, Question, TaggedSentence, TextPair
 from xeval.sources.tagging import UPOS
 from xeval.store import Store, UnitRecord
@@ -199,15 +199,16 @@ def test_mined_pairs_are_written_without_the_sentences_that_have_none(tmp_path: 
     assert path.read_text() == "de-1\ten-9\nde-3\ten-7\n"
 
 
-def test_two_checkpoints_of_one_name_are_refused_and_a_moved_one_is_not(tmp_path: Path) -> None:
+def test_two_checkpoints_of_one_name_are_told_apart_and_a_moved_one_is_one(tmp_path: Path) -> None:
     fields = {"task": "xnli", "language": "de"}
     unit(tmp_path / "store", {"prediction": ["old"]}, **fields, finished="1")
     unit(tmp_path / "store", {"prediction": ["new"]}, **fields, finished="2", checkpoint_path="/moved")
     (path,) = export_xtreme(tmp_path / "store", tmp_path / "out").files
     assert path.read_text() == "new\n"
     unit(tmp_path / "store", {"prediction": ["x"]}, **fields, checkpoint_path="/b", checkpoint_digest="e")
-    with pytest.raises(StoreError, match="two checkpoints are named 'model'"):
-        export_xtreme(tmp_path / "store", tmp_path / "out")
+    with pytest.warns(Remark, match="2 checkpoints are named 'model': they are shown as b, moved"):
+        found = export_xtreme(tmp_path / "store", tmp_path / "out").files
+    assert {path.parts[-3]: path.read_text() for path in found} == {"moved": "new\n", "b": "x\n"}
 
 
 def test_a_store_that_cannot_be_exported_is_told(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from xeval.digests import file_digest, value_digest
+from xeval.digests import file_digest, text_digest, value_digest
 from xeval.errors import CheckpointError
 from xeval.failures import explained, is_failure
 from xeval.files import is_regular, real_folders, umask_mode, write_text
@@ -331,6 +331,14 @@ class Checkpoint:
                 **({"modules": modules} if (modules := module_digests(self.path)) else {}),
             }
         )
+
+    @cached_property
+    def identity(self) -> str:
+        """Digest of the name and the lineage card, which say what a score is of and change none."""
+        # Fields that came later do not count, or every unit stored before would be copied under a new identity.
+        later = {"weights", "collapsed"}
+        card = "" if self.lineage is None else self.lineage.model_dump_json(exclude=later)
+        return text_digest(self.name, card)[:8]
 
     def load_tokenizer(self) -> "PreTrainedTokenizerFast":
         """The fast tokenizer, from local files only."""

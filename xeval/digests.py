@@ -41,26 +41,40 @@ def value_digest(value: Mapping[str, Any]) -> str:
     return text_digest(json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")))
 
 
+def known_digest(path: Path) -> str | None:
+    """The remembered digest of a file; None where there is none, or path, size or time have changed since."""
+    return _remembered(path, path.stat())[1]
+
+
 def file_digest(path: Path) -> str:
     """Digest of a file's bytes, read in chunks; a memo answers when path, size and time are unchanged."""
     status = path.stat()
-    key = text_digest(str(path.resolve()))
-    stamp = f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_ino}"
-    memo = cache_root() / "digests" / key[:2] / key
-    try:
-        known_stamp, known_digest = memo.read_text().split()
-        if known_stamp == stamp:
-            return known_digest
-    except (OSError, ValueError):
-        pass  # no memo, or a damaged one: the file itself is the truth
+    memo, known = _remembered(path, status)
+    if known is not None:
+        return known
     state = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             state.update(chunk)
     digest = state.hexdigest()
     if time.time() - max(status.st_mtime, status.st_ctime) > SETTLED_SECONDS:
-        _remember(memo, f"{stamp} {digest}")
+        _remember(memo, f"{_stamp(status)} {digest}")
     return digest
+
+
+def _remembered(path: Path, status: os.stat_result) -> tuple[Path, str | None]:
+    """Where a file's digest is remembered, and the digest if the file is as it was then."""
+    key = text_digest(str(path.resolve()))
+    memo = cache_root() / "digests" / key[:2] / key
+    try:
+        stamp, digest = memo.read_text().split()
+    except (OSError, ValueError):
+        return memo, None  # no memo, or a damaged one: the file itself is the truth
+    return memo, digest if stamp == _stamp(status) else None
+
+
+def _stamp(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_ino}"
 
 
 def _remember(memo: Path, text: str) -> None:

@@ -1,7 +1,10 @@
 """Errors a user can act on: one sentence that says what is wrong, where, and what to do."""
 
 import difflib
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
 
 
 class XevalError(Exception):
@@ -22,6 +25,34 @@ class CheckpointError(XevalError):
 
 class StoreError(XevalError):
     """The store of results cannot be read or written."""
+
+
+class Remark(UserWarning):
+    """What is to be read with the results; a command shows it as a sentence on standard error."""
+
+
+@contextmanager
+def remarks_to(take: Callable[[str], object]) -> Iterator[None]:
+    """Give the remarks that are made in the block to ``take``, each once; other warnings go their way."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, Remark):
+                take(str(message))
+            else:
+                usual(message, category, filename, lineno, file, line)
+
+        warnings.simplefilter("default", Remark)
+        warnings.showwarning = show
+        yield
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

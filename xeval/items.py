@@ -56,12 +56,17 @@ class _Texts:
     sentences: Mapping[str, str]
 
 
-def section(root: Path, data: Path | None = None, limit: int | None = None) -> "Section | None":
+def section(
+    root: Path,
+    data: Path | None = None,
+    limit: int | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> "Section | None":
     """The item browser as a section of the report; None where no item changed or there is nothing to compare."""
     from analysis.report import Section
     from analysis.report.items import browser_data, browser_html, browser_script
 
-    browser = changed_items(root, data, limit)
+    browser = changed_items(root, data, limit, settings)
     if not any(cell.changes for cell in browser.cells):
         return None
     return Section(
@@ -73,7 +78,12 @@ def section(root: Path, data: Path | None = None, limit: int | None = None) -> "
     )
 
 
-def changed_items(root: Path, data: Path | None = None, limit: int | None = None) -> ItemBrowser:
+def changed_items(
+    root: Path,
+    data: Path | None = None,
+    limit: int | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> ItemBrowser:
     """Items that most runs of the baseline have right and most runs of a condition wrong, or the other way round.
 
     A run has an item right when num / den of the main metric is at least one half; a tagged sentence, when it is 1; and
@@ -84,15 +94,12 @@ def changed_items(root: Path, data: Path | None = None, limit: int | None = None
         data: root of the published data sets; built-in ones need none. Texts are shown only where the data are those
             that every run of the cell was computed on.
         limit: compare the results on the first ``limit`` items.
+        settings: what the units' settings are to be, where several are stored.
 
     Raises:
         StoreError: the store is missing, empty or damaged, or runs of one cell hold different items.
     """
-    units, damaged = Store(root).current(limit)
-    if damaged:
-        raise StoreError(damaged[0].reason)
-    if not units:
-        raise Store(root).no_results(limit)
+    units = Store(root).require(limit, settings)
     places: dict[tuple[str, str], list[tuple[Path, UnitRecord]]] = {}
     for path, record in units:
         if record.group != DIAGNOSTIC:

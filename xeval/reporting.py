@@ -1,13 +1,14 @@
 """From scores, wherever they come from, to a report on disk and its summary on the console."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xeval import __version__
 from xeval.digests import text_digest
 from xeval.display import console, print_json, spinner
-from xeval.errors import StoreError
+from xeval.errors import StoreError, remarks_to
 from xeval.runner import software
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def report(
     *,
     title: str,
     limit: int | None = None,
+    settings: Mapping[str, str] | None = None,
     data: Path | None = None,
     mapping: Path | None = None,
     as_json: bool = False,
@@ -32,7 +34,7 @@ def report(
 
     Args:
         source: a store, a file of tidy scores, or results of another tool (:mod:`analysis.foreign`).
-        limit: of the units to read from a store.
+        limit, settings: of the units to read from a store.
         data: folder with the texts of the items that changed; None where the tasks are built in.
         mapping: says which condition and seed each model of another tool is.
     """
@@ -53,10 +55,15 @@ def report(
             return
         frame, notes = found.frame, found.notes
     else:
-        frame = read_frame(source, limit)
+        remarks: list[str] = []
+        with remarks_to(remarks.append):
+            frame = read_frame(source, limit, settings=settings)
+        notes = tuple(remarks)
     result = analyse_frame(frame, quiet=as_json)
     if source.is_dir() and not _is_foreign(source, mapping):
-        sections = changed_items(source, data, limit, quiet=as_json)
+        with remarks_to(lambda _: None):  # the same ones again
+            sections = changed_items(source, data, limit, settings, quiet=as_json)
+    result, notes = replace(result, notes=(*result.notes, *notes)), ()
     write(result, frame, out, title=title, notes=notes, sections=sections, quiet=as_json)
     if as_json:
         print_json(result.to_dict())
@@ -69,7 +76,12 @@ def report_published(name: str, out: Path, *, as_json: bool) -> None:
     _write_brief(published_brief(name), out, as_json=as_json)
 
 
-def read_frame(source: Path, limit: int | None = None, mapping: Path | None = None) -> "pd.DataFrame":
+def read_frame(
+    source: Path,
+    limit: int | None = None,
+    mapping: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> "pd.DataFrame":
     """Tidy scores of a store, of a CSV or Parquet file, or of another tool's results."""
     from analysis.scores import load
     from xeval.store import read_scores
@@ -78,7 +90,7 @@ def read_frame(source: Path, limit: int | None = None, mapping: Path | None = No
         from analysis.foreign import item_scores
 
         return item_scores(source, mapping)
-    return read_scores(source, limit) if source.is_dir() else load(source)
+    return read_scores(source, limit, settings) if source.is_dir() else load(source)
 
 
 def analyse_frame(
@@ -92,13 +104,18 @@ def analyse_frame(
 
 
 def changed_items(
-    store: Path, data: Path | None, limit: int | None, *, quiet: bool = False
+    store: Path,
+    data: Path | None,
+    limit: int | None,
+    settings: Mapping[str, str] | None = None,
+    *,
+    quiet: bool = False,
 ) -> "tuple[Section, ...]":
     """The item browser, where items changed between a condition and the baseline."""
     from xeval.items import section
 
     with spinner("collecting the items that changed", quiet=quiet):
-        made = section(store, data, limit)
+        made = section(store, data, limit, settings)
     return () if made is None else (made,)
 
 

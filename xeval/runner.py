@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from xeval.checkpoints import Checkpoint, Discovery
-from xeval.digests import text_digest, value_digest
+from xeval.digests import value_digest
 from xeval.display import Steps
 from xeval.encoder.tokens import marks_inner_words
 from xeval.errors import CheckpointError, DataError, UsageError, XevalError, did_you_mean
@@ -246,7 +246,7 @@ def plan(
             suited, reasons[checkpoint.name] = suited_tasks(checkpoint, tasks)
             if not suited:
                 continue
-            identity = _identity(checkpoint)
+            identity = checkpoint.identity
             for task in suited:
                 try:
                     settings = _settings(task, options, checkpoint)
@@ -630,6 +630,7 @@ class _Evaluator:
             tokens=loop.tokens,
             remarks=list(predictions.remarks),
             constant=_constant(predictions, kind, task.metrics[0]),
+            changed=_changed(unit),
             **_identity_fields(unit),
         )
         return record, rows
@@ -727,6 +728,12 @@ def _settings(task: Task, options: RunOptions, checkpoint: Checkpoint) -> Settin
     return settings
 
 
+def _changed(unit: Unit) -> dict[str, Any]:
+    """The unit's settings that the run's options made other than they would be without any."""
+    own = _settings(unit.task, RunOptions(), unit.checkpoint)
+    return {name: value for name, value in unit.settings.items() if own.get(name) != value}
+
+
 def _identity_fields(unit: Unit) -> dict[str, Any]:
     lineage = unit.checkpoint.lineage
     return {
@@ -737,13 +744,6 @@ def _identity_fields(unit: Unit) -> dict[str, Any]:
         "lineage": None if lineage is None else lineage.model_dump(mode="json", exclude={"history"}),
         "finished": datetime.now(UTC).isoformat(),
     }
-
-
-def _identity(checkpoint: Checkpoint) -> str:
-    lineage = checkpoint.lineage
-    # Fields that came later do not count, or every unit stored before would be copied under a new identity.
-    later = {"weights", "collapsed"}
-    return text_digest(checkpoint.name, "" if lineage is None else lineage.model_dump_json(exclude=later))[:8]
 
 
 def _languages_of(task: Task, languages: Sequence[str] | None) -> list[str]:

@@ -24,6 +24,7 @@ import os
 import shutil
 import struct
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -32,7 +33,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from xeval.errors import StoreError
+from xeval.choice import choose
+from xeval.errors import Remark, StoreError, UsageError, did_you_mean
 from xeval.files import is_regular, locked, real_folders, unfinished, write_whole
 
 if TYPE_CHECKING:
@@ -71,8 +73,9 @@ class UnitRecord(BaseModel):
     ``metrics`` are the task's, the main one among them, and what its kind adds (``accuracy@7``: at layer 7);
     ``metric_versions`` and ``signatures`` are of the task's metrics, and empty in older files. ``constant`` is the one
     prediction that every item got although their gold answers differ, as of a collapsed checkpoint; None where
-    predictions differ, and in older files. ``remarks`` are to be read with the scores. ``items`` and ``sums`` (of every
-    metric's num and den over the items) are what :meth:`Store.write` finds in the rows; older files have none.
+    predictions differ, and in older files. ``remarks`` are to be read with the scores. ``changed`` are the settings
+    that are not the task's own for this checkpoint (None in older files). ``items`` and ``sums`` (of every metric's num
+    and den over the items) are what :meth:`Store.write` finds in the rows; older files have none.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -104,6 +107,7 @@ class UnitRecord(BaseModel):
     finished: str = ""
     constant: str | None = None
     remarks: list[str] = Field(default_factory=list)
+    changed: dict[str, Any] | None = None
     items: int | None = None
     sums: dict[str, tuple[float, float]] = Field(default_factory=dict)
 
@@ -119,6 +123,18 @@ class DamagedUnit:
 
     path: Path
     reason: str
+
+
+@dataclass(frozen=True)
+class Current:
+    """The units of a store that count, one for each checkpoint, task and language.
+
+    ``remarks`` say where others could have been meant, and where a checkpoint has changed since.
+    """
+
+    units: tuple[tuple[Path, UnitRecord], ...]
+    damaged: tuple[DamagedUnit, ...]
+    remarks: tuple[str, ...]
 
 
 class Store:
@@ -263,19 +279,64 @@ class Store:
         advice = f"it holds some {' and '.join(others)}" if others else "fill it with `xeval run`"
         return StoreError(f"{self.root}: the store holds no {what} yet; {advice}.")
 
-    def current(self, limit: int | None = None) -> tuple[list[tuple[Path, UnitRecord]], list[DamagedUnit]]:
-        """As :meth:`records`, but only the newest unit per (checkpoint path, task, language).
+    def current(
+        self,
+        limit: int | None = None,
+        settings: Mapping[str, str] | None = None,
+        *,
+        task: str = "",
+        sweeps: bool = False,
+    ) -> Current:
+        """The units that stand for their checkpoint, task and language (see :mod:`xeval.choice`), each checkpoint under
+        a name of its own; the others are kept on disk and not counted twice.
 
-        A checkpoint that was retrained at the same path, or a run with other settings, leaves older units
-        behind; they are kept on disk and not counted twice.
+        Args:
+            settings: what the units' settings are to be, where several are stored.
+            task: only the units of this task.
+            sweeps: only units with scores of every layer.
+
+        Raises:
+            UsageError: no unit has such settings, is of this task or has every layer.
         """
         good, damaged = self.records(limit)
-        newest: dict[tuple[str, str, str], tuple[Path, UnitRecord]] = {}
-        for path, record in good:
-            key = (record.checkpoint_path, record.task, record.language)
-            if key not in newest or record.finished > newest[key][1].finished:
-                newest[key] = (path, record)
-        return sorted(newest.values(), key=lambda entry: entry[0]), damaged
+        tasks = sorted({record.task for _, record in good})
+        if task and good and task not in tasks:
+            raise UsageError(
+                f"the store has no task {task!r}{did_you_mean(task, tasks)}; it has {', '.join(tasks)}."
+            )
+        good = [entry for entry in good if task in ("", entry[1].task)]
+        if sweeps:
+            good = [entry for entry in good if f"{entry[1].main_metric}@0" in entry[1].metrics]
+            if not good:
+                of_task = f" of {task}" if task else ""
+                raise UsageError(f"the store has no layer sweep{of_task}; run with --layers all.")
+        units, remarks = choose(good, settings)
+        unchecked = sum(not record.checked for _, record in units)
+        if unchecked:
+            remarks.append(
+                f"{unchecked} of {len(units)} results were stored without digests by an older xeval: damage to these "
+                "files would not be noticed."
+            )
+        return Current(tuple(units), tuple(damaged), tuple(remarks))
+
+    def require(
+        self, limit: int | None = None, settings: Mapping[str, str] | None = None
+    ) -> tuple[tuple[Path, UnitRecord], ...]:
+        """The current units, all of them readable; remarks on them are given as warnings (:class:`Remark`).
+
+        Raises:
+            StoreError: there is no store, it holds no unit, or a unit's file is damaged.
+            UsageError: no unit has such settings.
+        """
+        found = self.current(limit, settings)
+        if found.damaged:
+            more = f" ({len(found.damaged)} damaged files)" if len(found.damaged) > 1 else ""
+            raise StoreError(found.damaged[0].reason + more)
+        if not found.units:
+            raise self.no_results(limit)
+        for remark in found.remarks:
+            warnings.warn(remark, Remark, stacklevel=2)
+        return found.units
 
 
 def read_record(path: Path) -> UnitRecord:
@@ -320,23 +381,28 @@ def read_sums(path: Path, record: UnitRecord) -> tuple[int, dict[str, tuple[floa
     return rows.num_rows, sums
 
 
-def read_scores(root: Path, limit: int | None = None) -> "pd.DataFrame":
+def read_scores(
+    root: Path, limit: int | None = None, settings: Mapping[str, str] | None = None
+) -> "pd.DataFrame":
     """Tidy scores of a store: one row per (unit, item, metric).
 
     Columns: condition, target, group, seed, lang, item_id, cluster_id, hops, metric, num, den, main, chance,
-    phase, training, parent and checkpoint (content digests), name, unit. A checkpoint without a lineage card has its
-    name as condition. Where units hold them: category and overlap_rank of the items.
+    phase, training, parent and checkpoint (content digests), name, unit, constant (whether all items of the unit got
+    one prediction although their gold answers differ), collapsed (why the checkpoint's training taught nothing; empty
+    where its card does not say so), limit (the number of first items that were evaluated; empty for all). A checkpoint
+    without a lineage card has its name as condition. Where units hold them: category and overlap_rank of the items.
+
+    Args:
+        limit: the results on the first ``limit`` items instead of the full ones.
+        settings: what the units' settings are to be, where several are stored: ``{"layer": "7"}``.
 
     Raises:
         StoreError: there is no store, it holds no unit, or a unit's file is damaged.
+        UsageError: no unit has such settings.
     """
     import pandas as pd
 
-    units, damaged = Store(root).current(limit)
-    if damaged:
-        raise StoreError(damaged[0].reason + (f" ({len(damaged)} damaged files)" if len(damaged) > 1 else ""))
-    if not units:
-        raise Store(root).no_results(limit)
+    units = Store(root).require(limit, settings)
     frames = [_tidy(path, record) for path, record in units]
     return pd.concat(frames, ignore_index=True)
 
@@ -370,6 +436,9 @@ def _tidy(path: Path, record: UnitRecord) -> "pd.DataFrame":
         "checkpoint": record.checkpoint_digest,
         "name": record.checkpoint,
         "unit": record.fingerprint,
+        "constant": record.constant is not None,
+        "collapsed": lineage.get("collapsed") or "",
+        "limit": float("nan") if record.limit is None else float(record.limit),
     }
     return frame.assign(**constant)
 

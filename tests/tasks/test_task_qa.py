@@ -130,9 +130,9 @@ def test_scores_are_stored_under_the_published_metrics(
         *(("tydiqa", language) for language in ("en", "ko", "te")),
     ]
     assert run(planned, store, options, Silent()).done == 5
-    mains = {record.task: record.main_metric for _, record in store.current()[0]}
+    mains = {record.task: record.main_metric for _, record in store.current().units}
     assert mains == {"mlqa": "mlqa_f1", "tydiqa": "squad_f1"}
-    for path, record in store.current()[0]:
+    for path, record in store.current().units:
         _, rows = store.read(path)
         texts = MLQA_TEXTS if record.task == "mlqa" else {k[:2]: v for k, v in TYDIQA_TEXTS.items()}
         context, _, answer = texts[record.language]

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from xeval.cli.messages import warn
-from xeval.errors import UsageError, XevalError
+from xeval.cli.messages import say, warn
+from xeval.errors import UsageError, XevalError, remarks_to
 
+INTERRUPTED = 128 + signal.SIGINT
+STOPPED = "stopped; what is finished is kept, the same command goes on from there."
 EVALUATE, LOOK, TRAIN = "Evaluate checkpoints", "Look at results", "Make checkpoints"
 
 
@@ -61,10 +63,11 @@ def main() -> None:
             )  # a terminal without UTF-8 gets question marks, not a traceback
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        try:
-            app()
-        finally:
-            sys.stdout.flush()
+        with remarks_to(say):
+            try:
+                app()
+            finally:
+                sys.stdout.flush()
     except UsageError as error:
         warn(str(error))
         sys.exit(2)
@@ -77,9 +80,16 @@ def main() -> None:
             where = f"{error.filename}: " if error.filename else ""
             warn(f"{where}{error.strerror or error}; put it right and give the same command again.")
         sys.exit(1)
-    except (KeyboardInterrupt, _Terminated) as stopped:
-        warn("stopped; what is finished is kept, the same command goes on from there.")
-        sys.exit(130 if isinstance(stopped, KeyboardInterrupt) else 143)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # typer has made this of a KeyboardInterrupt
+            warn(STOPPED)
+        raise
+    except KeyboardInterrupt:  # outside of the command: while modules are imported, or the last bytes written
+        warn(STOPPED)
+        sys.exit(INTERRUPTED)
+    except _Terminated:
+        warn(STOPPED)
+        sys.exit(128 + signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
 

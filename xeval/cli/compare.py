@@ -1,5 +1,6 @@
 """The command that sets two checkpoints or conditions against each other."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,8 @@ import typer
 from xeval.cli import completion
 from xeval.cli.app import LOOK, app
 from xeval.cli.messages import say
-from xeval.cli.options import Json, Limit, MapOption
+from xeval.cli.options import Json, Limit, MapOption, Setting, settings_of
+from xeval.errors import remarks_to
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,6 +43,7 @@ def compare(
         ),
     ] = "",
     limit: Limit = None,
+    setting: Setting = None,
     mapping: MapOption = None,
     as_json: Json = False,
 ) -> None:
@@ -55,7 +58,11 @@ def compare(
     from analysis.compare import compare as compare_scores
     from xeval import display, reporting
 
-    found = compare_scores(reporting.read_frame(source, limit, mapping), a, b, task=task)
+    remarks: list[str] = []
+    with remarks_to(remarks.append):
+        frame = reporting.read_frame(source, limit, mapping, settings_of(setting))
+    found = compare_scores(frame, a, b, task=task)
+    found = replace(found, notes=(*found.notes, *remarks))
     if as_json:
         display.print_json(found.to_dict())
         return

@@ -8,7 +8,7 @@ import typer
 
 from xeval.cli.app import LOOK, app
 from xeval.cli.messages import say
-from xeval.cli.options import DataOption, Json, Limit, StoreOption
+from xeval.cli.options import DataOption, Json, Limit, Setting, StoreOption, settings_of
 
 if TYPE_CHECKING:
     from xeval.exports import Answer
@@ -33,6 +33,7 @@ def export_xtreme(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path("submission"),
     checkpoint: CheckpointOption = "",
     limit: Limit = None,
+    setting: Setting = None,
     data: DataOption = None,
 ) -> None:
     """Write predictions in XTREME's submission layout, a folder per checkpoint.
@@ -43,7 +44,9 @@ def export_xtreme(
     """
     from xeval import submission
 
-    exported = submission.export_xtreme(store, out, checkpoint=checkpoint, limit=limit, data=data)
+    exported = submission.export_xtreme(
+        store, out, checkpoint=checkpoint, limit=limit, settings=settings_of(setting), data=data
+    )
     for reason in exported.skipped:
         say(f"skipped {reason}")
     say(f"wrote {len(exported.files)} files below {out}")
@@ -55,6 +58,7 @@ def export_csv(
     store: StoreArgument = _STORE,
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("scores.csv"),
     limit: Limit = None,
+    setting: Setting = None,
 ) -> None:
     """Write tidy scores as CSV: a row per run, language, item and metric, as `xeval report` reads them.
 
@@ -62,7 +66,7 @@ def export_csv(
     """
     from xeval import exports
 
-    say(f"wrote {exports.export_table(store, out, 'csv', limit):,} rows to {out}")
+    say(f"wrote {exports.export_table(store, out, 'csv', limit, settings_of(setting)):,} rows to {out}")
 
 
 @export.command(name="parquet")
@@ -70,6 +74,7 @@ def export_parquet(
     store: StoreArgument = _STORE,
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("scores.parquet"),
     limit: Limit = None,
+    setting: Setting = None,
 ) -> None:
     """Write tidy scores as one Parquet file, as `xeval report` reads them.
 
@@ -77,7 +82,7 @@ def export_parquet(
     """
     from xeval import exports
 
-    say(f"wrote {exports.export_table(store, out, 'parquet', limit):,} rows to {out}")
+    say(f"wrote {exports.export_table(store, out, 'parquet', limit, settings_of(setting)):,} rows to {out}")
 
 
 @export.command(name="latex")
@@ -85,6 +90,7 @@ def export_latex(
     source: ScoresArgument = _STORE,
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("scores.tex"),
     limit: Limit = None,
+    setting: Setting = None,
 ) -> None:
     """Write scores with their intervals as LaTeX tables (booktabs), tasks by languages, one per condition.
 
@@ -92,7 +98,9 @@ def export_latex(
     """
     from xeval import exports
 
-    say(f"wrote {exports.export_latex(source, out, limit=limit)} tables to {out}")
+    say(
+        f"wrote {exports.export_latex(source, out, limit=limit, settings=settings_of(setting))} tables to {out}"
+    )
 
 
 @export.command(name="eee")
@@ -108,6 +116,7 @@ def export_eee(
     ] = "other",
     checkpoint: CheckpointOption = "",
     limit: Limit = None,
+    setting: Setting = None,
 ) -> None:
     """Write a record per checkpoint in the Every Eval Ever schema (0.3.0), in the layout of its data store.
 
@@ -116,7 +125,13 @@ def export_eee(
     from xeval import exports
 
     written = exports.export_records(
-        store, out, organization=organization, relationship=relationship, checkpoint=checkpoint, limit=limit
+        store,
+        out,
+        organization=organization,
+        relationship=relationship,
+        checkpoint=checkpoint,
+        limit=limit,
+        settings=settings_of(setting),
     )
     say(f"wrote {len(written)} records below {out}")
 
@@ -132,6 +147,7 @@ def export_model_card(
         Path | None, typer.Option(help="README.md to put it into, between marked lines; else it is printed.")
     ] = None,
     limit: Limit = None,
+    setting: Setting = None,
 ) -> None:
     """Print a checkpoint's scores as the model-index of a Hugging Face model card, or put them into one.
 
@@ -139,7 +155,7 @@ def export_model_card(
     """
     from xeval import exports
 
-    block = exports.model_index(store, checkpoint, limit=limit, name=name)
+    block = exports.model_index(store, checkpoint, limit=limit, settings=settings_of(setting), name=name)
     if readme is None:
         sys.stdout.write(block)
         return
@@ -152,6 +168,7 @@ def sql(
     statement: Annotated[str, typer.Argument(help="One SELECT over the tables scores and units.")],
     store: StoreOption = _STORE,
     limit: Limit = None,
+    setting: Setting = None,
     as_json: Json = False,
 ) -> None:
     """Query a store with SQL (DuckDB, `pip install 'xeval[sql]'`); nothing is written. CSV when piped.
@@ -163,7 +180,7 @@ def sql(
     """
     from xeval import display, exports
 
-    answer = exports.query(store, statement, limit)
+    answer = exports.query(store, statement, limit, settings_of(setting))
     if as_json:
         display.print_json(answer.to_json())
     elif sys.stdout.isatty():

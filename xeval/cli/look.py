@@ -7,8 +7,8 @@ import typer
 
 from xeval.cli import completion
 from xeval.cli.app import LOOK, app
-from xeval.cli.messages import warn
-from xeval.cli.options import DataOption, Json, Limit, MapOption
+from xeval.cli.messages import say, warn
+from xeval.cli.options import DataOption, Json, Limit, MapOption, Setting, settings_of
 from xeval.errors import UsageError
 
 
@@ -29,6 +29,7 @@ def show(
     ] = False,
     layers: Annotated[bool, typer.Option("--layers", help="The curve of every layer sweep.")] = False,
     limit: Limit = None,
+    setting: Setting = None,
     as_json: Json = False,
 ) -> None:
     """Show scores: checkpoints by tasks, or with --task by languages.
@@ -37,23 +38,20 @@ def show(
     """
     from xeval import display, tables
 
-    summary = tables.summarise(store, limit)
+    summary = tables.summarise(store, limit, settings_of(setting), task=task, layers=layers)
     if as_json:
         display.print_json(summary.to_json(intervals=intervals))
     else:
         made = (
-            tables.render_layers(summary, task)
+            tables.render_layers(summary)
             if layers
-            else tables.render(summary, task, intervals=intervals)
+            else tables.render(summary, by_language=bool(task), intervals=intervals)
         )
         display.print_table(made)
-        remarks = tables.signatures(summary, task)
-        if intervals and not layers:
-            remarks.insert(
-                0, "±: half the 95 % interval over new items; of new training seeds it says nothing"
-            )
-        for line in remarks:
+        for line in tables.footnotes(summary, intervals=intervals and not layers):
             display.print_text(line, style="dim")
+        for remark in summary.remarks:
+            say(remark)
         for reason in summary.damaged:
             warn(reason)
     raise typer.Exit(1 if summary.damaged else 0)
@@ -72,6 +70,7 @@ def report(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Of a store, the results on the first N items.")
     ] = None,
+    setting: Setting = None,
     data: DataOption = None,
     mapping: MapOption = None,
     published: Annotated[
@@ -94,7 +93,16 @@ def report(
         return
     if source is None:
         raise UsageError("nothing to report on; give a store, a file of scores, or --published NAME.")
-    reporting.report(source, out, title=title, limit=limit, data=data, mapping=mapping, as_json=as_json)
+    reporting.report(
+        source,
+        out,
+        title=title,
+        limit=limit,
+        settings=settings_of(setting),
+        data=data,
+        mapping=mapping,
+        as_json=as_json,
+    )
 
 
 @app.command(rich_help_panel=LOOK)

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -109,6 +109,29 @@ TrainedOn = Annotated[
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Only the first N items of a unit; kept apart from full results.")
 ]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--setting",
+        metavar="NAME=VALUE",
+        help="Where results with several settings are stored, those with this one, such as layer=7; can be repeated.",
+        show_default=False,
+    ),
+]
+
+
+def settings_of(given: Sequence[str] | None) -> dict[str, str]:
+    """The settings that are asked for by ``--setting``."""
+    asked: dict[str, str] = {}
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise UsageError(f"--setting {text}: give a name and a value, such as layer=7.")
+        if asked.setdefault(name, value) != value:
+            raise UsageError(f"--setting {text}: {name}={asked[name]} is asked for too; give one of them.")
+    return asked
+
+
 LabelPiece = Annotated[
     str | None,
     typer.Option(

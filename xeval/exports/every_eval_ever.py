@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +29,7 @@ def export_records(
     relationship: str = "other",
     checkpoint: str = "",
     limit: int | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write one record per checkpoint: ``out/data/xeval/<organization>/<checkpoint>/<uuid>.json``.
 
@@ -50,7 +51,7 @@ def export_records(
     if not organization.strip():
         raise UsageError("--organization is empty; name who provides the results.")
     by_checkpoint: dict[str, list[tuple[Path, UnitRecord]]] = {}
-    for path, record in chosen_units(root, limit, checkpoint):
+    for path, record in chosen_units(root, limit, checkpoint, settings):
         by_checkpoint.setdefault(record.checkpoint, []).append((path, record))
     written = []
     for name, units in by_checkpoint.items():
@@ -107,7 +108,12 @@ def _record(
 def _result(record: UnitRecord, score: MetricScore) -> dict[str, Any]:
     where = f"{record.task}.{record.language}"
     metric = METRICS.get(score.metric)
-    details = {"signature": record.signatures.get(score.metric, "")}
+    details = {
+        "signature": record.signatures.get(score.metric, ""),
+        "constant": record.constant or "",
+        "collapsed": (record.lineage or {}).get("collapsed") or "",
+        "remarks": " ".join(record.remarks),
+    }
     if score.metric == record.main_metric and record.chance is not None:
         details["chance"] = repr(record.chance)
     found: dict[str, Any] = {"score": score.score, "uncertainty": {"num_samples": score.items}}

@@ -1,6 +1,7 @@
 """A checkpoint's scores as the ``model-index`` of a Hugging Face model card, in its own place of the README."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from xeval.errors import DataError, StoreError, UsageError
@@ -18,8 +19,18 @@ _TASKS = {  # the hub's names
 }
 
 
-def model_index(root: Path, checkpoint: str = "", *, limit: int | None = None, name: str = "") -> str:
+def model_index(
+    root: Path,
+    checkpoint: str = "",
+    *,
+    limit: int | None = None,
+    settings: Mapping[str, str] | None = None,
+    name: str = "",
+) -> str:
     """The YAML block: the main metric (0 to 1) of every task and language of one checkpoint.
+
+    Beside a metric's signature stands the one answer that all items got (``constant``) and why training taught nothing
+    (``collapsed``), where that is so.
 
     Args:
         checkpoint: its name in the store; may be empty where the store has one only.
@@ -31,7 +42,7 @@ def model_index(root: Path, checkpoint: str = "", *, limit: int | None = None, n
     """
     from huggingface_hub import EvalResult, ModelCardData
 
-    units = chosen_units(root, limit, checkpoint)
+    units = chosen_units(root, limit, checkpoint, settings)
     names = sorted({record.checkpoint for _, record in units})
     if len(names) > 1:
         raise UsageError(
@@ -39,6 +50,7 @@ def model_index(root: Path, checkpoint: str = "", *, limit: int | None = None, n
         )
     results = []
     for path, record in units:
+        collapsed = (record.lineage or {}).get("collapsed")
         task_type, task_name = _TASKS.get(record.kind, (record.kind, record.kind))
         for found in unit_scores(path, record, [record.main_metric]):
             metric = METRICS.get(found.metric)
@@ -54,7 +66,11 @@ def model_index(root: Path, checkpoint: str = "", *, limit: int | None = None, n
                     metric_type=found.metric,
                     metric_name=metric.summary if metric else found.metric,
                     metric_value=round(found.score, 6),
-                    metric_args={"signature": record.signatures.get(found.metric, found.metric)},
+                    metric_args={
+                        "signature": record.signatures.get(found.metric, found.metric),
+                        **({"constant": record.constant} if record.constant is not None else {}),
+                        **({"collapsed": collapsed} if collapsed else {}),
+                    },
                 )
             )
     if not results:

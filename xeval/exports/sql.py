@@ -2,7 +2,7 @@
 
 import importlib.util
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,9 @@ class Answer:
         return [dict(zip(self.columns, map(_plain, row), strict=True)) for row in self.rows]
 
 
-def query(root: Path, statement: str, limit: int | None = None) -> Answer:
+def query(
+    root: Path, statement: str, limit: int | None = None, settings: Mapping[str, str] | None = None
+) -> Answer:
     """Run one SELECT over a store's current units.
 
     The table ``scores`` has the columns of :func:`xeval.store.read_scores`, ``category`` and ``prediction``, a row per
@@ -44,7 +46,7 @@ def query(root: Path, statement: str, limit: int | None = None) -> Answer:
         )
     import duckdb
 
-    units = chosen_units(root, limit)
+    units = chosen_units(root, limit, settings=settings)
     with duckdb.connect(":memory:") as connection:
         try:
             statements = connection.extract_statements(statement)
@@ -96,7 +98,6 @@ def _units(units: Sequence[tuple[Path, UnitRecord]]) -> "pa.Table":
                 "kind": record.kind,
                 "task_version": record.task_version,
                 "signature": record.signatures.get(record.main_metric, ""),
-                "limit": record.limit,
                 "checkpoint_path": record.checkpoint_path,
                 "data_digest": record.data_digest,
                 "device": record.device,
@@ -163,6 +164,9 @@ def _typed(record: UnitRecord) -> "dict[str, tuple[Any, pa.DataType]]":
         "checkpoint": (record.checkpoint_digest, text),
         "name": (record.checkpoint, text),
         "unit": (record.fingerprint, text),
+        "constant": (record.constant is not None, pa.bool_()),
+        "collapsed": (lineage.get("collapsed") or "", text),
+        "limit": (record.limit, pa.int64()),
     }
 
 

@@ -1,5 +1,6 @@
 """Tidy scores as a CSV or Parquet file, which ``xeval report`` reads as it reads the store."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -8,7 +9,13 @@ from xeval.exports.units import new_file
 from xeval.store import read_scores
 
 
-def export_table(root: Path, out: Path, form: Literal["csv", "parquet"], limit: int | None = None) -> int:
+def export_table(
+    root: Path,
+    out: Path,
+    form: Literal["csv", "parquet"],
+    limit: int | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> int:
     """Write the tidy scores of a store (see :func:`xeval.store.read_scores`); gives the number of rows.
 
     Numbers are written with all their digits, so that a report on the file equals the report on the store.
@@ -21,7 +28,7 @@ def export_table(root: Path, out: Path, form: Literal["csv", "parquet"], limit: 
         raise UsageError(
             f"--out {out}: give it a name that ends in .{form}, by which `xeval report` knows it."
         )
-    frame = read_scores(root, limit)
+    frame = read_scores(root, limit, settings)
     with new_file(out) as temporary:
         if form == "csv":
             frame.to_csv(temporary, index=False, lineterminator="\n")

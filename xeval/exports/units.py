@@ -1,7 +1,7 @@
 """The units that an export takes from a store, their scores, and files written in one step."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,30 +31,24 @@ class MetricScore:
     items: int
 
 
-def chosen_units(root: Path, limit: int | None = None, checkpoint: str = "") -> list[tuple[Path, UnitRecord]]:
+def chosen_units(
+    root: Path,
+    limit: int | None = None,
+    checkpoint: str = "",
+    settings: Mapping[str, str] | None = None,
+) -> list[tuple[Path, UnitRecord]]:
     """The current units of a store, or of one of its checkpoints.
 
     Raises:
-        StoreError: the store is missing, holds no results or a damaged one, or two different checkpoints of one name.
-        UsageError: the store has no checkpoint of that name.
+        StoreError: the store is missing, holds no results or a damaged one.
+        UsageError: the store has no checkpoint of that name, or no results with such settings.
     """
-    units, damaged = Store(root).current(limit)
-    if damaged:
-        raise StoreError(damaged[0].reason)
-    if not units:
-        raise Store(root).no_results(limit)
-    first: dict[str, UnitRecord] = {}
-    for _, record in units:
-        other = first.setdefault(record.checkpoint, record)
-        if other.checkpoint_digest != record.checkpoint_digest:
-            raise StoreError(
-                f"{root}: results of two different checkpoints are named {record.checkpoint!r}; evaluate them from a "
-                "common parent folder into a new store."
-            )
-    if checkpoint and checkpoint not in first:
+    units = Store(root).require(limit, settings)
+    names = {record.checkpoint for _, record in units}
+    if checkpoint and checkpoint not in names:
         raise UsageError(
-            f"{root}: no checkpoint is named {checkpoint!r}{did_you_mean(checkpoint, first)}; it has "
-            f"{', '.join(sorted(first))}."
+            f"{root}: no checkpoint is named {checkpoint!r}{did_you_mean(checkpoint, names)}; it has "
+            f"{', '.join(sorted(names))}."
         )
     return [unit for unit in units if checkpoint in ("", unit[1].checkpoint)]
 

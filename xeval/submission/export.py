@@ -29,7 +29,13 @@ class _UnitError(XevalError):
 
 
 def export_xtreme(
-    store: Path, out: Path, *, checkpoint: str = "", limit: int | None = None, data: Path | None = None
+    store: Path,
+    out: Path,
+    *,
+    checkpoint: str = "",
+    limit: int | None = None,
+    settings: Mapping[str, str] | None = None,
+    data: Path | None = None,
 ) -> Exported:
     """Write ``out/<checkpoint>/<task>/test-<language>.<extension>`` for the current units of a store.
 
@@ -41,24 +47,21 @@ def export_xtreme(
     Args:
         checkpoint: export only the checkpoint of this name; all when empty.
         limit: export the results on the first ``limit`` items.
+        settings: what the units' settings are to be, where several are stored.
         data: root of the published data sets; only Tatoeba needs it.
 
     Raises:
         StoreError: the store is missing, holds no results or a damaged one, or a file cannot be written.
         UsageError: the store has no checkpoint of that name.
     """
-    current, damaged = Store(store).current(limit)
-    if damaged:
-        raise StoreError(damaged[0].reason)
-    if not current:
-        raise Store(store).no_results(limit)
+    current = Store(store).require(limit, settings)
     names = sorted({record.checkpoint for _, record in current})
     if checkpoint and checkpoint not in names:
         raise UsageError(
             f"{store}: no checkpoint is named {checkpoint!r}{did_you_mean(checkpoint, names)}; it has "
             f"{', '.join(names)}."
         )
-    units = _one_per_file([unit for unit in current if checkpoint in ("", unit[1].checkpoint)], store)
+    units = [unit for unit in current if checkpoint in ("", unit[1].checkpoint)]
     files: list[Path] = []
     skipped: dict[str, None] = {}  # a set that keeps its order
     for path, record in units:
@@ -76,25 +79,6 @@ def export_xtreme(
             _write(target, text)
             files.append(target)
     return Exported(tuple(files), tuple(skipped))
-
-
-def _one_per_file(units: Sequence[tuple[Path, UnitRecord]], store: Path) -> list[tuple[Path, UnitRecord]]:
-    """The newest unit per file; two different checkpoints of one name are refused."""
-    newest: dict[tuple[str, str, str], tuple[Path, UnitRecord]] = {}
-    first: dict[str, UnitRecord] = {}
-    for path, record in units:
-        other = first.setdefault(record.checkpoint, record)
-        if other.checkpoint_path != record.checkpoint_path and (
-            other.checkpoint_digest != record.checkpoint_digest
-        ):
-            raise StoreError(
-                f"{store}: two checkpoints are named {record.checkpoint!r} ({other.checkpoint_path} and "
-                f"{record.checkpoint_path}); evaluate them from a common parent folder into a new store."
-            )
-        key = (record.checkpoint, record.task, record.language)
-        if key not in newest or record.finished > newest[key][1].finished:
-            newest[key] = (path, record)
-    return list(newest.values())
 
 
 def _folder(name: str) -> PurePosixPath:

@@ -326,9 +326,7 @@ def split_by_depth(
 
 def _units(root: Path, limit: int | None) -> dict[tuple[str, str, str], tuple[Path, UnitRecord]]:
     """The current units by checkpoint path, task and language."""
-    entries, damaged = Store(root).current(limit)
-    if damaged:
-        raise StoreError(damaged[0].reason)
+    entries = Store(root).require(limit)
     return {(r.checkpoint_path, r.task, r.language): (path, r) for path, r in entries}
 
 
