@@ -120,7 +120,13 @@ def test_run_show_plan_and_ls_as_tables_and_as_json(xeval: Run, models: Path, tm
     assert code == 2
     assert "did you mean 'pawsx'" in err
     code, out, _ = xeval("ls", models, "--json")
-    assert {row["checkpoint"] for row in json.loads(out)} == {"encoder", "paws"}
+    rows = {row["checkpoint"]: row for row in json.loads(out)}
+    assert set(rows) == {"encoder", "paws"}
+    assert rows["paws"]["head"] == "BertForSequenceClassification"
+    assert rows["paws"]["labels"] == ["different", "paraphrase"]
+    assert rows["paws"]["able"] == ["pawsx"]
+    assert "tatoeba" in rows["encoder"]["able"]
+    assert rows["encoder"]["bytes"] == (models / "encoder/model.safetensors").stat().st_size
 
 
 def test_one_broken_checkpoint_gives_exit_code_1_and_the_others_go_on(

@@ -1,7 +1,7 @@
 """The checkpoints below a folder as the tree that their lineage cards make, with what is unfinished or broken."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,13 @@ from typing import Any
 from rich.table import Table
 
 from train.reports import REPORTS, read_report
-from xeval.checkpoints import PARTIAL_SUFFIX, Checkpoint, Lineage, discover
+from xeval.checkpoints import PARTIAL_SUFFIX, Checkpoint, Lineage, survey
 from xeval.display import duration, table
 from xeval.errors import CheckpointError, XevalError
 
-WIDE = 92  # columns that the whole table takes
+WIDE = 92  # columns that the steps, times and notes take
+WIDEST = 140  # columns that the models take beside them
+SHOWN = 3  # names of labels or tasks in a cell
 KEPT_FROM_A_CARD = ("phase", "base", "condition", "target", "seed")
 
 
@@ -25,6 +27,7 @@ class Branch:
         depth: 0 where the parent is not below the folder.
         steps: trained; of one under way those that its last report names.
         score: on the English dev data, 0 to 1, by the measure that the phase chooses by.
+        able: names of the tasks that it can do.
         problem: why it cannot be used, or why it failed.
         note: what its card says of the run.
     """
@@ -38,6 +41,7 @@ class Branch:
     planned_steps: int | None = None
     score: float | None = None
     seconds: float | None = None
+    able: tuple[str, ...] = ()
     problem: str | None = None
     note: str | None = None
 
@@ -57,29 +61,48 @@ class Branch:
         card = self.lineage
         kept = {} if card is None else {key: getattr(card, key) for key in KEPT_FROM_A_CARD}
         if self.checkpoint is not None:
-            kept |= {"head": self.checkpoint.architecture, "digest": self.checkpoint.digest}
+            kept |= {
+                "path": str(self.checkpoint.path),
+                "head": self.checkpoint.architecture,
+                "labels": list(_labels(self.checkpoint)),
+                "bytes": self.checkpoint.bytes,
+                "digest": self.checkpoint.digest,
+                "able": list(self.able),
+            }
         return {"checkpoint": self.name, **kept} | {
             key: getattr(self, key)
             for key in ("depth", "state", "steps", "planned_steps", "score", "seconds", "problem", "note")
         }
 
 
-def lineage_tree(root: Path) -> list[Branch]:
+def lineage_tree(root: Path, able: Callable[[Checkpoint], Sequence[str]] | None = None) -> list[Branch]:
     """Checkpoints below ``root``, children after their parents, and what is begun or has failed at the end.
 
     Children are found by the digest that their cards name as the parent's, so that weights of every base and
     intermediate checkpoint are read once, if nobody has yet.
 
+    Args:
+        able: names of the tasks that a checkpoint can do.
+
     Raises:
         CheckpointError: ``root`` does not exist, or there is nothing below it.
     """
     unfinished = list(_unfinished(root))
+    found: list[Branch] = []
     try:
-        found = [_branch(checkpoint) for checkpoint in discover(root)]
+        below = survey(root)
     except CheckpointError:
         if not unfinished:
             raise
-        found = []
+    else:
+        for checkpoint in below.checkpoints:
+            branch = _branch(checkpoint)
+            told = () if able is None or branch.problem else tuple(able(checkpoint))
+            found.append(replace(branch, able=told))
+        unfinished += [Branch(name, state="left out", note=reason) for name, reason in below.left_out.items()]
+        unfinished += [
+            Branch(name, state="unreadable", problem=reason) for name, reason in below.unreadable.items()
+        ]
     parents = {
         branch.checkpoint.digest: branch.name
         for branch in found
@@ -93,18 +116,25 @@ def lineage_tree(root: Path) -> list[Branch]:
 
 
 def show_tree(branches: Sequence[Branch], width: int) -> Table:
-    """A line a branch; on a narrow terminal without the time and the notes."""
-    columns = ["checkpoint", "steps", "dev", "state"]
+    """A line a branch; on a narrow terminal without the time and the notes, or what the model is."""
+    columns = ["checkpoint", "can do", "steps", "dev", "state"]
     if width >= WIDE:
-        columns[3:3] = ["time"]
+        columns[4:4] = ["time"]
         columns.append("note")
+    if width >= WIDEST:
+        columns[1:1] = ["head", "labels", "size"]
     rows = []
     for branch in branches:
         score, seconds = branch.score, branch.seconds
         steps = "" if branch.steps is None else f"{branch.steps:,}"
         if branch.steps is not None and branch.planned_steps not in (None, branch.steps):
             steps += f" of {branch.planned_steps:,}"
+        model = branch.checkpoint
         cells = {
+            "head": "" if model is None else model.architecture,
+            "labels": "" if model is None else _listed(_labels(model)),
+            "size": "" if model is None else f"{model.bytes / 1e6:,.1f} MB",
+            "can do": _listed(branch.able) or ("" if model is None else "nothing known"),
             "checkpoint": "  " * branch.depth + branch.label,
             "steps": steps,
             "dev": "" if score is None else f"{100 * score:.1f}",
@@ -114,6 +144,19 @@ def show_tree(branches: Sequence[Branch], width: int) -> Table:
         }
         rows.append([cells[column] for column in columns])
     return table(None, columns, rows)
+
+
+def _labels(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Names of the head's labels; none where the head has none, or its names are unusable."""
+    try:
+        return checkpoint.label_names if "For" in checkpoint.architecture else ()
+    except CheckpointError:
+        return ()
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN
+    return " ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _walk(parent: str | None, depth: int, children: Mapping[str | None, list[Branch]]) -> Iterator[Branch]:

@@ -211,6 +211,11 @@ class Checkpoint:
             raise CheckpointError(f"{self.path}: {self._instead_of_weights()}")
         return {file: _count_tensors(file) for file in files}
 
+    @property
+    def bytes(self) -> int:
+        """Size of the weights on disk."""
+        return sum(file.stat().st_size for file in self.weight_files)
+
     def _instead_of_weights(self) -> str:
         """What there is where no weights are, and what to do."""
         for what, patterns in OTHER_WEIGHTS.items():

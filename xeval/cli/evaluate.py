@@ -148,14 +148,20 @@ def _work_line(name: str, work: "Work") -> str:
 
 @app.command(name="ls", rich_help_panel=EVALUATE)
 def list_checkpoints(root: Checkpoints, as_json: Json = False) -> None:
-    """Show the tree of checkpoints: lineage, steps, dev score, time, and what is wrong with broken ones.
+    """Show the tree of checkpoints: lineage, model, what each can do, and what is wrong with broken ones.
 
     Example: `xeval ls runs/`
     """
     from train.lineage import lineage_tree, show_tree
     from xeval import display
+    from xeval.checkpoints import Checkpoint
+    from xeval.runner import suited_tasks
+    from xeval.tasks import all_tasks
 
-    branches = lineage_tree(root)
+    def able(checkpoint: Checkpoint) -> list[str]:
+        return [task.name for task in suited_tasks(checkpoint, all_tasks().values())[0]]
+
+    branches = lineage_tree(root, able)
     if as_json:
         display.print_json([branch.to_json() for branch in branches])
     else:
@@ -164,6 +170,8 @@ def list_checkpoints(root: Checkpoints, as_json: Json = False) -> None:
         for branch in branches:
             if branch.problem:
                 warn(f"{branch.name}: {branch.problem}")
+            elif branch.state == "left out":
+                say(f"left out: {branch.name}: {branch.note}")
     raise typer.Exit(1 if any(branch.problem for branch in branches) else 0)
 
 
