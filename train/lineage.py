@@ -134,7 +134,7 @@ def show_tree(branches: Sequence[Branch], width: int) -> Table:
             "head": "" if model is None else model.architecture,
             "labels": "" if model is None else _listed(_labels(model)),
             "size": "" if model is None else f"{model.bytes / 1e6:,.1f} MB",
-            "can do": _listed(branch.able) or ("" if model is None else "nothing known"),
+            "can do": _listed(branch.able) or ("" if model is None else "no known task"),
             "checkpoint": "  " * branch.depth + branch.label,
             "steps": steps,
             "dev": "" if score is None else f"{100 * score:.1f}",
