@@ -22,6 +22,7 @@ from xeval.errors import CheckpointError, DataError, UsageError, XevalError, did
 from xeval.examples import Example
 from xeval.failures import contained
 from xeval.metrics import METRICS
+from xeval.metrics.chance import above_chance
 from xeval.sources.published import row_problem
 from xeval.store import Store, UnitRecord
 from xeval.tasks import Task, all_training_sets, is_built_in
@@ -39,6 +40,7 @@ CACHED_TOKENS = 40_000_000
 LARGE_UNIT = 50_000  # sequences; a unit as large says how far it is, where there is no live display
 WAIT_SECONDS = 0.2
 NAMES_SHOWN = 10  # of what has one and the same reason; --json lists them all
+TRAINING_LANGUAGE = "en"
 FEWEST_CONSTANT = 8  # items; of fewer a sound model may well answer all alike
 GPU_DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
@@ -461,6 +463,10 @@ def _remarks(unit: Unit, record: UnitRecord) -> list[Problem]:
         told.append(f"collapsed: all items got the one answer {record.constant!r}, its score says nothing.")
     elif trained := (record.lineage or {}).get("collapsed"):
         told.append(f"collapsed in training: {trained}")
+    elif record.at_chance:
+        told.append(
+            "not above chance in English: the head may have learnt nothing (one-sided 95 % interval)."
+        )
     return [Problem(unit.name, text, fatal=False, remark=True) for text in told]
 
 
@@ -630,6 +636,7 @@ class _Evaluator:
             tokens=loop.tokens,
             remarks=list(predictions.remarks),
             constant=_constant(predictions, kind, task.metrics[0]),
+            at_chance=_at_chance(unit, examples, predictions, chance),
             changed=_changed(unit),
             **_identity_fields(unit),
         )
@@ -774,6 +781,16 @@ def _constant(predictions: Predictions, kind: Kind[Any], metric: str) -> str | N
         if len(answers) == 1 and len(predictions.texts) >= FEWEST_CONSTANT and not right
         else None
     )
+
+
+def _at_chance(
+    unit: Unit, examples: Sequence[Example], predictions: Predictions, chance: float | None
+) -> bool:
+    """Whether a head is not above chance in English, the language of training, so that its transfer says little."""
+    if unit.language != TRAINING_LANGUAGE or chance is None or len(examples) < FEWEST_CONSTANT:
+        return False
+    num, den = predictions.metrics[unit.task.metrics[0]]
+    return not above_chance(num, den, [example.cluster_id for example in examples], chance)
 
 
 class StepWatcher:

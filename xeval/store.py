@@ -73,7 +73,8 @@ class UnitRecord(BaseModel):
     ``metrics`` are the task's, the main one among them, and what its kind adds (``accuracy@7``: at layer 7);
     ``metric_versions`` and ``signatures`` are of the task's metrics, and empty in older files. ``constant`` is the one
     prediction that every item got although their gold answers differ, as of a collapsed checkpoint; None where
-    predictions differ, and in older files. ``remarks`` are to be read with the scores. ``changed`` are the settings
+    predictions differ, and in older files. ``at_chance`` says that in the language of training the main metric is not
+    above chance. ``remarks`` are to be read with the scores. ``changed`` are the settings
     that are not the task's own for this checkpoint (None in older files). ``items`` and ``sums`` (of every metric's num
     and den over the items) are what :meth:`Store.write` finds in the rows; older files have none.
     """
@@ -106,6 +107,7 @@ class UnitRecord(BaseModel):
     tokens: int = 0
     finished: str = ""
     constant: str | None = None
+    at_chance: bool = False
     remarks: list[str] = Field(default_factory=list)
     changed: dict[str, Any] | None = None
     items: int | None = None

@@ -45,8 +45,9 @@ class UnitScore:
         """Why the score is not one of a model that learnt the task; empty where nothing speaks against it."""
         if self.record.constant is not None:
             return f"gives all items one answer ({self.record.constant!r})"
-        collapsed = (self.record.lineage or {}).get("collapsed")
-        return f"collapsed in training: {collapsed}" if collapsed else ""
+        if collapsed := (self.record.lineage or {}).get("collapsed"):
+            return f"collapsed in training: {collapsed}"
+        return "not above chance in English" if self.record.at_chance else ""
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,9 @@ class Summary:
         ``scores`` is ``{checkpoint: {task: {language: {metric: value}}}}``, everything between 0 and 1, None where
         there was nothing to score; beside the metrics stand chance, items, settings, signatures, remarks, the
         checkpoint's ``path`` and ``weights``, ``constant`` (the one answer that all items got, else None),
-        ``collapsed`` (why the checkpoint's training taught nothing, else None) and ``checked`` (whether the file has
-        digests). ``limit`` is the number of first items that were evaluated, None for all; ``unchecked`` counts files
-        without digests.
+        ``at_chance`` (whether it is English and not above chance), ``collapsed`` (why the checkpoint's training taught
+        nothing, else None) and ``checked`` (whether the file has digests). ``limit`` is the number of first items that
+        were evaluated, None for all; ``unchecked`` counts files without digests.
         """
         tree: dict[str, Any] = {}
         for unit in self.units:
@@ -82,6 +83,7 @@ class Summary:
                 "path": record.checkpoint_path,
                 "weights": record.checkpoint_digest,
                 "constant": record.constant,
+                "at_chance": record.at_chance,
                 "collapsed": (record.lineage or {}).get("collapsed"),
                 "checked": record.checked,
             }
