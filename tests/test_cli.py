@@ -197,17 +197,8 @@ def test_no_color_is_respected() -> None:
 
 def test_layer_curves(xeval: Run, models: Path, tmp_path: Path) -> None:
     data, store = write_all(tmp_path / "data"), tmp_path / "store"
-    where = (
-        models / "encoder",
-        "--data",
-        data,
-        "--tasks",
-        "tatoeba",
-        "--languages",
-        "de,zh",
-        "--store",
-        store,
-    )
+    chosen = ("--data", data, "--tasks", "tatoeba", "--languages", "de,zh", "--store", store)
+    where = (models / "encoder", *chosen)
     assert xeval("run", *where)[0] == 0
     code, _, err = xeval("show", store, "--layers")
     assert (code, "run with --layers all" in err) == (2, True)
@@ -217,7 +208,7 @@ def test_layer_curves(xeval: Run, models: Path, tmp_path: Path) -> None:
     curves = [line.split()[3] for line in out.splitlines() if line.startswith("encoder")]
     assert [len(curve) for curve in curves] == [3, 3]
     assert set("".join(curves)) <= set("▁▂▃▄▅▆▇█")
-    _, out, _ = xeval("show", store, "--json")
+    _, out, _ = xeval("show", store, "--layers", "--json")
     unit = json.loads(out)["scores"]["encoder"]["tatoeba"]["de"]
     assert unit["signatures"] == {"accuracy": "accuracy|version:1|range:0-1"}
     assert unit["settings"]["layers"] == "all"
