@@ -437,7 +437,7 @@ def _check_grid(frame: pd.DataFrame, baseline: str, *, whole: bool) -> None:
         if lacking := sorted(languages[target] - own_languages):
             raise DataError(
                 f"target {target!r}, condition {condition!r}, seed {seed}: language {lacking[0]!r} is "
-                "missing; evaluate it, or drop incomplete runs."
+                "missing; evaluate it, or leave such runs out with `xeval report --incomplete`."
             )
         if (condition, NO_SEED) in runs[target] and seed != NO_SEED:
             raise DataError(
@@ -457,8 +457,8 @@ def _check_grid(frame: pd.DataFrame, baseline: str, *, whole: bool) -> None:
             if not own or absent:
                 where = f"condition {condition!r}" + (f" seed {absent[0]}" if own else "")
                 raise DataError(
-                    f"target {target!r}: {where} is missing, but other targets have it; run it, or drop "
-                    "incomplete runs."
+                    f"target {target!r}: {where} is missing, but other targets have it; run it, or go "
+                    "on without it with `xeval report --incomplete`."
                 )
 
 

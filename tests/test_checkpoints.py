@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from xeval.checkpoints import Checkpoint, Lineage, discover, publish
+from xeval.checkpoints import Checkpoint, Lineage, discover
 from xeval.errors import CheckpointError
+from xeval.files import publish
 
 Make = Callable[..., Path]
 

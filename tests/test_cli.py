@@ -180,6 +180,58 @@ def test_cards_make_a_lineage(xeval: Run, models: Path) -> None:
     code, out, _ = xeval("ls", models, "--json")
     (paws,) = (row for row in json.loads(out) if row["checkpoint"] == "paws")
     assert paws["target"] == "pawsx-en"
+    card = (models / "paws" / "xeval.json").read_text()
+    assert '"weights": "' in card
+
+
+TARGET = ("--phase", "target", "--base", "tiny", "--target", "pawsx-en")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--phase", "target", "--base", "x", "--target", "pawsx_en"),
+            "'pawsx_en'; did you mean 'pawsx-en'? For a",
+        ),
+        (
+            (*TARGET, "--condition", "mlni+squad"),
+            "unknown training set 'mlni'; did you mean 'mnli'? For a set of your",
+        ),
+        ((*TARGET, "--condition", "mnli + squad"), "unknown training set 'mnli '; did you mean 'mnli'?"),
+        ((*TARGET, "--condition", "a b + c", "--new-names"), "names are joined by + or > without blanks"),
+        (("--phase", "target", "--base", " ", "--target", "pawsx-en"), "--base is empty"),
+        ((*TARGET, "--seed", "-7"), "greater than or equal to 0"),
+        (("--phase", "trget", "--base", "x"), "--phase: Input should be 'base', 'intermediate' or 'target'"),
+        (
+            ("--phase", "base", "--base", "x", "--target", "mnli"),
+            "--target is for the target phase, not for base",
+        ),
+        (("--phase", "base", "--base", "x", "--condition", "mnli"), "a base has no --condition"),
+        (("--phase", "intermediate", "--base", "x"), "needs --condition, the sets that it was trained on."),
+    ],
+)
+def test_a_card_with_nonsense_is_refused(
+    xeval: Run, models: Path, options: tuple[str, ...], message: str
+) -> None:
+    code, _, err = xeval("card", models / "paws", *options)
+    assert (code, message in " ".join(err.replace("│", " ").split())) == (2, True), err
+    assert not (models / "paws" / "xeval.json").exists()
+
+
+def test_a_training_card_is_replaced_on_demand_only(xeval: Run, models: Path) -> None:
+    path = models / "paws" / "xeval.json"
+    written = ("card", models / "paws", *TARGET, "--condition", "my-set", "--new-names")
+    path.write_text("{")
+    assert xeval(*written)[0] == 0, "a damaged card is replaced"
+    assert xeval(*written)[0] == 0, "so is one that was written by hand"
+    trained = json.loads(path.read_text()) | {"recipe": {"steps": 3}}
+    path.write_text(json.dumps(trained))
+    code, _, err = xeval(*written)
+    assert (code, "its card says how it was trained" in " ".join(err.split())) == (2, True)
+    assert json.loads(path.read_text()) == trained
+    assert xeval(*written, "--force")[0] == 0
+    assert json.loads(path.read_text())["recipe"] == {}
 
 
 def test_no_color_is_respected() -> None:

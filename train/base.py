@@ -5,6 +5,7 @@ Any other name is a local directory or a hub id. Either can be cut to its first 
 of a study's texts.
 """
 
+import difflib
 import json
 import shutil
 import time
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from train.e5_small import BUILT_IN, EncoderSource, unpack
-from xeval.checkpoints import PARTIAL_SUFFIX, Checkpoint, Lineage, publish
-from xeval.errors import CheckpointError, UsageError
+from xeval.checkpoints import PARTIAL_SUFFIX, Checkpoint, Lineage
+from xeval.errors import CheckpointError, UsageError, did_you_mean
+from xeval.failures import as_one_sentence, log_file
+from xeval.files import make_folders, publish
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -61,6 +64,15 @@ def make_base(
     if layers is not None and layers < 1:
         raise UsageError(f"layers is {layers}: keep at least 1 layer.")
     _check_free(out)
+    with as_one_sentence(out.parent, str(out)):
+        _make_base(name, out, layers, texts, revision, started)
+        log_file(out.parent, str(out)).unlink(missing_ok=True)
+    return out
+
+
+def _make_base(
+    name: str, out: Path, layers: int | None, texts: list[str] | None, revision: str | None, started: float
+) -> None:
     source = unpack(revision) if name == BUILT_IN else _load(name, revision)
     kept, tokenizer = None, source.tokenizer
     if texts is not None:
@@ -69,7 +81,7 @@ def make_base(
     partial = out.with_name(out.name + PARTIAL_SUFFIX)
     if partial.exists():
         shutil.rmtree(partial)
-    partial.mkdir(parents=True)
+    make_folders(partial)
     try:
         drawn = _save_model(source, partial, layers, kept)
         tokenizer.save_pretrained(partial)
@@ -79,7 +91,7 @@ def make_base(
         notes = source.notes
         if drawn:
             notes += (f"pooler drawn at random (seed {POOLER_SEED}), not trained",)
-        Lineage(
+        card = Lineage(
             phase="base",
             base=name,
             parent=source.parent,
@@ -92,14 +104,15 @@ def make_base(
             software={package: _version(package) for package in SOFTWARE},
             wall_seconds=round(time.monotonic() - started, 3),
             notes="; ".join(notes) or None,
-        ).write(partial)
+            weights=Checkpoint(partial, out.name).weights_digest,
+        )
+        card.write(partial)
         if out.exists():
             out.rmdir()
         publish(partial, out)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    return out
 
 
 def _distinct_texts(vocabulary: Iterable[str]) -> list[str]:
@@ -243,6 +256,8 @@ def _load(name: str, revision: str | None) -> EncoderSource:
 
 def _locate(name: str, revision: str | None) -> tuple[Path, dict[str, Any]]:
     """The directory of a local or hub checkpoint, and what the card's recipe says about its origin."""
+    if (problem := no_directory(name, Path())) is not None:
+        raise UsageError(problem)
     if (path := Path(name).expanduser()).is_dir():
         if revision is not None:
             raise UsageError(f"{name}: is a local directory, which has no revision; leave the revision out.")
@@ -261,9 +276,41 @@ def _locate(name: str, revision: str | None) -> tuple[Path, dict[str, Any]]:
         at = f" at revision {revision}" if revision else ""
         raise CheckpointError(
             f"{name}{at}: no such directory, and the hub cannot be reached or does not have it "
-            f"({type(error).__name__}); offline, {advice}."
+            f"({type(error).__name__}); offline, {advice}{_near(Path(name)) or did_you_mean(name, [BUILT_IN]) or '.'}"
         ) from error
     return snapshot, {"revision": snapshot.name}
+
+
+def no_directory(name: str, folder: Path) -> str | None:
+    """Why a name that can only be a path is no directory, as a sentence; None for directories and hub ids.
+
+    Args:
+        folder: what relative paths start from.
+    """
+    path = folder / Path(name).expanduser()
+    if path.is_dir() or name == BUILT_IN:
+        return None
+    if path.exists():
+        return f"{name}: is a file; give the directory of a checkpoint."
+    if name.startswith((".", "/", "~")) or name.endswith("/") or "\\" in name or name.count("/") > 1:
+        advice = "; give the path of a local directory, a hub id, or `e5-small`, which is built in."
+        return f"{name}: no such directory{_near(path) or advice}"
+    return None
+
+
+def _near(path: Path) -> str:
+    """``; did you mean ...?`` with the path whose first part that is not there is replaced by the nearest that is."""
+    missing: list[str] = []
+    while not path.is_dir() and path != path.parent:
+        missing.insert(0, path.name)
+        path = path.parent
+    try:
+        near = difflib.get_close_matches(
+            missing[0], [c.name for c in path.iterdir() if c.is_dir()], n=1, cutoff=0.5
+        )
+    except (OSError, IndexError):
+        return ""
+    return f"; did you mean {str(path.joinpath(*near, *missing[1:]))!r}?" if near else ""
 
 
 # --- cutting the vocabulary --------------------------------------------------------------------------------

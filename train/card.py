@@ -1,20 +1,29 @@
-"""The lineage card of a finished phase, and the signs that it has diverged."""
+"""The lineage card of a finished phase, and the signs that it has taught nothing."""
 
+import math
 import platform
+from collections.abc import Mapping
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 import torch
 
-from train.data import PhaseData
+from train.data import Dev, PhaseData
 from train.job import PhaseJob
 from train.recipes import PHASE_VERSION
 from train.state import Position
 from xeval.checkpoints import Lineage, TrainingData
 
 SOFTWARE = ("xeval", "torch", "transformers", "tokenizers", "accelerate", "numpy")
-NOTHING_LEARNT = 0.99  # of the loss of the best constant answer: a run that ends above it has not trained
+NOTHING_LEARNT = (
+    0.99  # of the loss of the best constant answer: a run that ends above it may not have trained
+)
+LAST_PART = 0.1  # of the steps, whose mean loss is compared with it
 FEWEST_LOSSES = 20  # steps that such a judgement needs
+ERRORS_ABOVE_CHANCE = 2.0  # standard errors within which a dev score counts as chance
+RAREST = 0.05  # share that the standard error assumes where chance is less, as for F1
+CHANCE_METRICS = ("accuracy", "tag_accuracy")  # of other metrics the best constant answer gets 0
 
 
 def lineage_card(
@@ -28,7 +37,7 @@ def lineage_card(
     save_dtype: str | None,
 ) -> Lineage:
     """The card: every value of the recipe, the data, and what came of it."""
-    diverged = signs_of_divergence(job, data, position)
+    collapsed = "; ".join(signs_of_collapse(job, data, position)) or None
     recipe = job.hyper.model_dump() | {
         "name": job.recipe,
         "steps": position.step,
@@ -38,9 +47,7 @@ def lineage_card(
     }
     if job.hyper.keep == "best":
         recipe |= {"best_step": position.best_step, "best_score": position.best_score}
-    notes = [*position.notes, *diverged]
-    if diverged:
-        recipe["diverged"] = True
+    notes = [*position.notes]
     if mlm_head is not None:
         recipe["mlm_head"] = mlm_head
     if mlm_head == "drawn":
@@ -65,6 +72,7 @@ def lineage_card(
         device=device,
         wall_seconds=round(position.seconds, 3),
         notes="; ".join(notes) or None,
+        collapsed=collapsed,
     )
 
 
@@ -75,36 +83,56 @@ def _data(job: PhaseJob, data: PhaseData) -> list[TrainingData]:
     return [TrainingData(name=name, digest=digests[name], rows=data.sizes[name]) for name in data.names]
 
 
-def recent_losses(data: PhaseData, position: Position) -> dict[str, float]:
-    """Mean loss of every set in the last steps, of those that had a step."""
+def kept_losses(evaluate_every: int, steps: int) -> int:
+    """How many losses a run has to remember, for its history and for the judgement at its end."""
+    return max(evaluate_every, math.ceil(LAST_PART * steps), FEWEST_LOSSES)
+
+
+def recent_losses(data: PhaseData, position: Position, last: int) -> dict[str, list[float]]:
+    """The losses of every set in the ``last`` steps, of those that had a step."""
     by_set: dict[str, list[float]] = {}
-    for number, loss in position.recent:
+    for number, loss in position.recent[-last:]:
         by_set.setdefault(data.names[number], []).append(loss)
-    return {name: float(np.mean(losses)) for name, losses in by_set.items()}
+    return by_set
 
 
-def signs_of_divergence(job: PhaseJob, data: PhaseData, position: Position) -> list[str]:
-    """Why the run counts as diverged, as parts of a note; empty when it trained.
+def signs_of_collapse(job: PhaseJob, data: PhaseData, position: Position) -> list[str]:
+    """Why the run has taught nothing, in words; empty when it trained.
 
-    The state that is kept gives one answer to all English dev items of a set, or the training loss on a set
-    ends no lower than that of the best answer that is the same for all.
+    The state that is kept gives one answer to all English dev items of a set. Or the mean training loss of the last
+    tenth of the steps (at least 20) is not 1 % below that of the best answer that is the same for all, and the dev
+    score, where there is one, is not 2 standard errors above what such an answer gets.
     """
     kept = position.best_step if job.hyper.keep == "best" else position.step
-    signs = [
-        f"diverged: one answer to all English dev items of {name}"
-        for entry in position.history
-        if entry["step"] == kept
-        for name in entry.get("constant", ())
-    ]
-    losses, steps = recent_losses(data, position), [number for number, _ in position.recent]
-    for number, (training_set, rows) in enumerate(zip(job.sets, data.rows, strict=True)):
-        loss = losses.get(training_set.name, 0.0)
-        if steps.count(number) >= FEWEST_LOSSES and loss >= NOTHING_LEARNT * rows.constant_loss:
-            signs.append(
-                f"diverged: the loss on {training_set.name} ends at {loss:.4f}, that of the best constant answer "
-                f"is {rows.constant_loss:.4f}"
-            )
+    entry: dict[str, Any] = next((e for e in reversed(position.history) if e["step"] == kept), {})
+    signs = [f"gives one answer to all English dev items of {name}" for name in entry.get("constant", ())]
+    losses = recent_losses(data, position, max(FEWEST_LOSSES, math.ceil(LAST_PART * position.step)))
+    scores = {dev.task.name: _score_and_chance(dev, entry) for dev in data.dev}
+    for training_set, rows in zip(job.sets, data.rows, strict=True):
+        name, last = training_set.name, losses.get(training_set.name, [])
+        if len(last) < FEWEST_LOSSES or np.mean(last) < NOTHING_LEARNT * rows.constant_loss:
+            continue
+        at_chance = ""
+        if name in scores:
+            score, chance, items = scores[name]
+            share = max(chance, RAREST)
+            if score > chance + ERRORS_ABOVE_CHANCE * math.sqrt(share * (1 - share) / items):
+                continue
+            at_chance = f", and its dev score of {100 * score:.1f} is that of chance ({100 * chance:.1f})"
+        signs.append(
+            f"the loss on {name} ends at {np.mean(last):.4f}, that of the best constant answer is "
+            f"{rows.constant_loss:.4f}{at_chance}"
+        )
     return signs
+
+
+def _score_and_chance(dev: Dev, entry: Mapping[str, Any]) -> tuple[float, float, int]:
+    """Dev score of a state, what the best constant answer gets, both 0 to 1, and the number of items."""
+    task = dev.task
+    score = float(np.mean([entry.get(f"{task.name}.{metric}", 0.0) for metric in task.metrics]))
+    counted = all(metric in CHANCE_METRICS for metric in task.metrics)
+    chance = task.kind.chance(dev.examples) if counted else None
+    return score, chance or 0.0, len(dev.examples)
 
 
 def device_name(device: torch.device, processes: int = 1) -> str:

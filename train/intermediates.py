@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from train.lines import MLM
 from xeval.digests import text_digest, value_digest
 from xeval.errors import DataError, UsageError, did_you_mean
 from xeval.examples import Example, TaggedSentence, TextPair
@@ -304,6 +305,25 @@ def training_set(name: str, own: Mapping[str, TrainingSet] | None = None) -> Tra
     if name not in known:
         raise UsageError(f"unknown training set {name!r}{did_you_mean(name, known) or '.'}")
     return known[name]
+
+
+def check_names(condition: str, target: str | None = None) -> None:
+    """Refuse a condition, and the set of a target phase, that name sets which are not known.
+
+    Raises:
+        UsageError: with the nearest name.
+    """
+    known = known_sets()
+    for name in target.split("+") if target is not None else ():
+        if name not in known:
+            raise UsageError(f"unknown training set {name!r}{did_you_mean(name, known) or '.'}")
+    if condition == NONE:
+        return
+    for stage in condition.split(THEN):
+        for name in stage.split("+"):
+            if name not in known and name != MLM:
+                near = did_you_mean(name, [*known, MLM, NONE]) or "."
+                raise UsageError(f"condition {condition!r}: unknown training set {name!r}{near}")
 
 
 def stages(condition: str) -> tuple[str, ...]:

@@ -9,7 +9,12 @@ from train.lines import MlmData
 from train.recipes import PHASE_VERSION, Hyperparameters, Phase
 from xeval.checkpoints import Checkpoint
 from xeval.digests import value_digest
+from xeval.errors import XevalError
 from xeval.tasks.base import TrainingSet
+
+
+class NotFiniteError(XevalError):
+    """The loss became infinite or not a number."""
 
 
 @dataclass(frozen=True)

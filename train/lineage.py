@@ -16,7 +16,7 @@ from xeval.errors import CheckpointError, XevalError
 WIDE = 92  # columns that the steps, times and notes take
 WIDEST = 140  # columns that the models take beside them
 SHOWN = 3  # names of labels or tasks in a cell
-KEPT_FROM_A_CARD = ("phase", "base", "condition", "target", "seed")
+KEPT_FROM_A_CARD = ("phase", "base", "condition", "target", "seed", "collapsed")
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,15 @@ def _branch(checkpoint: Checkpoint) -> Branch:
     try:
         checkpoint.check()
         card = checkpoint.lineage
+        if (
+            card is not None
+            and card.phase != "target"
+            and card.weights not in (None, checkpoint.weights_digest)
+        ):
+            raise CheckpointError(
+                f"{checkpoint.path}: the weights are not those that its lineage card was written for; train it again, "
+                "or write a new card with `xeval card`."
+            )
     except XevalError as error:
         return Branch(checkpoint.name, problem=str(error), state="broken")
     if card is None:
@@ -179,13 +188,13 @@ def _branch(checkpoint: Checkpoint) -> Branch:
     return Branch(
         checkpoint.name,
         checkpoint,
-        state="diverged" if card.recipe.get("diverged") else "finished",
+        state="collapsed" if card.collapsed or card.recipe.get("diverged") else "finished",
         lineage=card,
         steps=card.recipe.get("steps"),
         planned_steps=card.recipe.get("planned_steps"),
         score=_dev_score(card),
         seconds=card.wall_seconds,
-        note=card.notes,
+        note="; ".join(filter(None, (card.collapsed, card.notes))) or None,
     )
 
 

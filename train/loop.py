@@ -9,20 +9,35 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from train.grid import Node, is_finished, locked, nodes, study_texts
-from train.reports import Reporter, read_report
+from train.grid import (
+    Node,
+    aside,
+    damage,
+    is_finished,
+    locked,
+    nodes,
+    set_aside,
+    study_texts,
+    tidy,
+)
+from train.job import NotFiniteError
+from train.reports import Reporter, drop_damaged_reports, read_report
 from train.study import Study
 from xeval.checkpoints import Checkpoint
-from xeval.errors import CheckpointError, DataError, UsageError, XevalError
+from xeval.errors import CheckpointError, DataError, UsageError
+from xeval.failures import contained, log_file
 
 if TYPE_CHECKING:
     from train.phases import Step
 
 POLL_SECONDS = 1.0
+EVERYWHERE = (DataError, UsageError, CheckpointError, NotFiniteError)
+"""Errors that all processes meet that train a node together: same data, same weights, same loss."""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -129,14 +144,25 @@ def train_study(
     Raises:
         UsageError, DataError: the study's data or names are wrong, so that nothing can be trained.
     """
-    progress, team, run = progress or Silent(), team or Alone(), run or uuid.uuid4().hex
+    progress, run = progress or Silent(), run or uuid.uuid4().hex
+    alone, team = team is None, team or Alone()
     reporter = Reporter(out, run, worker)
-    grid = nodes(study) if grid is None else grid
+    if grid is None:
+        grid = nodes(study)
+        tidy(grid, out)
     trained: list[Node] = []
-    reused = [node for node in grid if is_finished(node, out)]
     failures: dict[str, Failure] = {}
+    tell_damage(grid, out, progress)
+    reused = [node for node in grid if is_finished(node, out)]
     waiting = [node for node in grid if not is_finished(node, out)]
     progress.begin(grid, len(reused))
+
+    def fail(node: Node, problem: str) -> None:
+        failures[node.digest] = Failure(node, problem)
+        if node in waiting:
+            waiting.remove(node)
+        progress.end(node, problem)
+
     with stop_on_signal() as signalled:
 
         def stopping() -> bool:
@@ -147,12 +173,15 @@ def train_study(
             for node in list(waiting):
                 parent = node.parent
                 if parent is not None and parent.digest in failures:
-                    failures[node.digest] = Failure(node, parent_failed(parent))
-                    waiting.remove(node)
+                    fail(node, parent_failed(parent))
                     continue
                 if parent is not None and not is_finished(parent, out):
+                    if parent in reused:  # it was damaged since
+                        reused.remove(parent)
+                        waiting.append(parent)
+                        tell_damage([parent], out, progress)
                     continue
-                with locked(node, out) as mine:
+                with contained(out, node.name, partial(fail, node)), locked(node, out) as mine:
                     if not mine:
                         continue
                     report = read_report(out, node.digest)
@@ -162,7 +191,9 @@ def train_study(
                         failures[node.digest] = Failure(node, report.problem)
                     else:
                         team.from_main(node.digest)
-                        problem = train_node(study, node, out, progress, stopping, save_seconds, reporter)
+                        problem = train_node(
+                            study, node, out, progress, stopping, save_seconds, reporter, alone=alone
+                        )
                         if problem is not None:
                             failures[node.digest] = Failure(node, problem)
                         elif is_finished(node, out):
@@ -178,16 +209,25 @@ def train_study(
     return TrainingOutcome(tuple(trained), tuple(reused), tuple(failures.values()), bool(waiting))
 
 
+def tell_damage(grid: Sequence[Node], out: Path, progress: TrainingProgress) -> None:
+    """Say which checkpoints are no longer what their cards say, and are therefore trained again."""
+    for node in grid:
+        if (problem := damage(node, out)) is not None:
+            progress.say(f"{problem}; {node.name} is trained anew, and the old one kept as {aside(node)}")
+    for path in drop_damaged_reports(out):
+        progress.say(f"{path}: was damaged and is removed; it told of progress only")
+
+
 def follow(study: Study, out: Path, team: Team) -> None:
     """Train with the first process of the team whatever node it chooses, until it has no more."""
-    from train.phases import NotFiniteError, PhaseStoppedError
+    from train.phases import PhaseStoppedError
 
     grid = {node.digest: node for node in nodes(study)}
     with stop_on_signal():  # the first process decides when all stop
         while (digest := team.from_main(None)) is not None:
             if not digest or grid[digest].parent is None:
                 continue
-            with suppress(PhaseStoppedError, NotFiniteError, DataError, UsageError, CheckpointError):
+            with suppress(PhaseStoppedError, *EVERYWHERE):
                 # What stops one of them so stops all; the first one reports it.
                 _train(study, grid[digest], out, Silent(), lambda: False, float("inf"))
 
@@ -200,33 +240,56 @@ def train_node(
     stop: Callable[[], bool],
     save_seconds: float,
     reporter: Reporter,
+    *,
+    alone: bool = True,
 ) -> str | None:
     """Train one node, whose parent is finished and whose lock is held; gives the problem when it fails.
 
-    When ``stop`` becomes true the state is saved: the node is then neither finished nor failed.
+    This is the one place that decides what a failure ends: whatever goes wrong in a node ends that node, in one
+    sentence, and what starts from it. When ``stop`` becomes true the state is saved: the node is then neither finished
+    nor failed.
+
+    Args:
+        alone: whether no other process trains this node too. Others do not notice what has gone wrong in this one
+            only, so that it has to end, which ends them.
     """
     from train.phases import PhaseStoppedError
 
-    reporter.start(node.digest, node.name)
-    progress.start(node)
-    problem = None
+    problems, everywhere = list[str](), False
 
     class Reported(Silent):
         def step(self, node: Node, step: "Step") -> None:
             reporter.step(node.digest, node.name, step.step, step.steps, step.loss, step.tokens)
             progress.step(node, step)
 
-    try:
-        if node.parent is None:
-            _make_base(study, out / node.name)
-        else:
-            _train(study, node, out, Reported(), stop, save_seconds)
-    except PhaseStoppedError:
-        return None
-    except (XevalError, OSError) as error:
-        problem = str(error)
-    reporter.end(node.digest, node.name, problem)
+        def say(self, text: str) -> None:
+            progress.say(text)
+
+    with contained(out, node.name, problems.append):
+        reporter.start(node.digest, node.name)
+        progress.start(node)
+        if damage(node, out) is not None:
+            set_aside(node, out)
+        try:
+            if node.problem is not None:
+                raise DataError(node.problem)
+            if node.parent is None:
+                _make_base(study, out / node.name)
+            else:
+                _train(study, node, out, Reported(), stop, save_seconds)
+        except PhaseStoppedError:
+            return None
+        except EVERYWHERE:
+            everywhere = True
+            raise
+    problem = problems[0] if problems else None
+    with contained(out, node.name, progress.say):
+        reporter.end(node.digest, node.name, problem)
+        if problem is None:
+            log_file(out, node.name).unlink(missing_ok=True)
     progress.end(node, problem)
+    if problem is not None and not alone and not everywhere:
+        raise SystemExit(1)
     return problem
 
 
@@ -261,6 +324,7 @@ def _train(
         job,
         out / node.name,
         progress=lambda step: progress.step(node, step),
+        say=lambda text: progress.say(f"{node.name}: {text}"),
         stop=stop,
         save_seconds=save_seconds,
         save_dtype=study.save_dtype,

@@ -22,7 +22,10 @@ def with_head(encoder: Any, training_set: TrainingSet, seed: int) -> Any:
     labels = training_set.labels or ("LABEL_0", "LABEL_1")  # start and end of an answer; choices need none
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: number for number, label in enumerate(labels)}
-    config.problem_type = None
+    # transformers would write it in the forward pass, which a run that goes on from its last step has none of.
+    config.problem_type = (
+        "single_label_classification" if training_set.kind.name == "classification" else None
+    )
     model = drawn_model(training_set.kind.auto_class, config, seed)
     bind(model, encoder)
     return model

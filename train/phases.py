@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,10 +21,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from train.card import device_name, lineage_card, recent_losses
+from train.card import device_name, kept_losses, lineage_card, recent_losses
 from train.data import Dev, PhaseData
 from train.intermediates import with_labels
-from train.job import PhaseJob
+from train.job import NotFiniteError, PhaseJob
 from train.mixture import mixture
 from train.mlm import with_mlm_head
 from train.models import (
@@ -41,17 +42,21 @@ from train.recipes import Hyperparameters, total_steps
 from train.rows import Inputs, stream_seed
 from train.state import (
     STATE_NAME,
+    WRITING,
+    DamagedStateError,
     Interval,
     Position,
     read_position,
     read_state,
+    read_tensors,
     read_values,
     write_state,
     write_tensors,
 )
-from xeval.checkpoints import PARTIAL_SUFFIX, TOKENIZER_FILES, Checkpoint, publish
+from xeval.checkpoints import PARTIAL_SUFFIX, TOKENIZER_FILES, Checkpoint
 from xeval.encoder.loop import Loop
 from xeval.errors import UsageError, XevalError
+from xeval.files import make_folders, publish
 
 __all__ = [
     "NotFiniteError",
@@ -71,10 +76,6 @@ class PhaseStoppedError(XevalError):
     """The run was asked to stop; its state is saved and the same command continues it."""
 
 
-class NotFiniteError(XevalError):
-    """The loss became infinite or not a number."""
-
-
 @dataclass(frozen=True)
 class Step:
     """Progress of a phase: ``step`` of ``steps`` is done, from ``tokens`` tokens, with mean ``loss``."""
@@ -90,6 +91,7 @@ class _Options:
     """How a run goes about its job and what it leaves behind; nothing of it changes what is trained."""
 
     progress: Callable[[Step], None]
+    say: Callable[[str], None]
     stop: Callable[[], bool]
     save_seconds: float
     log_with: Tracker | None
@@ -102,6 +104,7 @@ def train_phase(
     out: Path,
     *,
     progress: Callable[[Step], None] | None = None,
+    say: Callable[[str], None] | None = None,
     stop: Callable[[], bool] | None = None,
     save_seconds: float = 300.0,
     log_with: Tracker | None = None,
@@ -115,6 +118,7 @@ def train_phase(
 
     Args:
         progress: called after every step.
+        say: told, in a sentence, that a saved state is damaged and training begins anew.
         stop: asked after every step; when true the state is saved and :class:`PhaseStoppedError` raised.
         save_seconds: the state is saved when this much time has passed since the last save.
         log_with: also send every entry of the history to this tracker, through Accelerate.
@@ -132,16 +136,27 @@ def train_phase(
     _check(job, log_with, log_dir)
     job = replace(job, sets=tuple(with_labels(training_set, job.data_root) for training_set in job.sets))
     partial = out.with_name(out.name + PARTIAL_SUFFIX)
-    partial.mkdir(parents=True, exist_ok=True)
+    make_folders(partial)
     options = _Options(
-        progress or (lambda _: None), stop or (lambda: False), save_seconds, log_with, log_dir, save_dtype
+        progress or (lambda _: None),
+        say or (lambda _: None),
+        stop or (lambda: False),
+        save_seconds,
+        log_with,
+        log_dir,
+        save_dtype,
     )
-    run = _Run(job, partial, options)
-    run.train()
-    if run.processes.main:
-        publish(run.save_checkpoint(), out)
-        shutil.rmtree(partial)
-    run.processes.wait()
+    try:
+        run = _Run(job, partial, options)
+        run.train()
+        if run.processes.main:
+            publish(run.save_checkpoint(), out)
+            shutil.rmtree(partial)
+        run.processes.wait()
+    except Exception:
+        if not (partial / STATE_NAME).exists():  # nothing that a later call could go on from
+            shutil.rmtree(partial, ignore_errors=True)
+        raise
     return out
 
 
@@ -187,7 +202,8 @@ class _Run:
 
     def train(self) -> None:
         """All steps; a loss that is not finite restarts the phase once with other random numbers."""
-        self.position = self.processes.from_main(self._saved_position()) or Position(self.job.digest)
+        saved = self._saved_position() if self.processes.main else None
+        self.position = self.processes.from_main(saved) or Position(self.job.digest)
         if self.options.log_with is not None:
             self.accelerator.init_trackers(self.job.condition, self.job.hyper.digest_values())
         try:
@@ -200,17 +216,28 @@ class _Run:
         while True:
             try:
                 return self._attempt()
+            except DamagedStateError as error:
+                self.position = self._from_the_start(error)
             except NotFiniteError as error:
-                step, attempt = self.position.step + 1, self.position.attempt + 1
+                attempt = self.position.attempt + 1
                 (self.directory / STATE_NAME).unlink(missing_ok=True)
                 if attempt == ATTEMPTS:
                     raise NotFiniteError(
                         f"{error} again after a restart with other random numbers; lower learning_rate."
                     ) from error
-                note = f"restarted with other random numbers: the loss was not finite at step {step}"
+                note = f"restarted with other random numbers: {error}"
                 self.position = Position(
                     self.job.digest, attempt, seconds=self.position.seconds, notes=[note]
                 )
+
+    def _from_the_start(self, damage: DamagedStateError) -> Position:
+        """A new position in the place of a saved one that cannot be used."""
+        note = f"began anew, because the saved {damage}"
+        if self.processes.main:
+            self.options.say(note)
+            for file in self.directory.glob(f"*{Path(STATE_NAME).suffix}"):
+                file.unlink()
+        return Position(self.job.digest, notes=[note])
 
     def _build(self, stream: tuple[int, int]) -> None:
         """Encoder, a model for every set around it, their trainable parameters and the optimiser."""
@@ -223,6 +250,10 @@ class _Run:
             seed = stream_seed("head", job.mlm.name, *stream)
             model, self.mlm_head_drawn = with_mlm_head(self.encoder, job.parent, seed)
             self.models.append(model)
+        # What is saved is the configuration as it is now: a forward pass may write into it, and a run that goes on
+        # from its last step has none.
+        self.saved = self.models[0] if job.phase == "target" else self.encoder
+        self.config = deepcopy(self.saved.config)
         self.models = [model.to(self.device).train() for model in self.models]
         if job.freeze_embeddings:
             freeze(self.encoder)
@@ -243,6 +274,8 @@ class _Run:
         torch.manual_seed(stream_seed("dropout", *stream))
         if position.step:
             read_state(self.directory / STATE_NAME, self.parameters, self.optimiser, self.device)
+            if position.best_step:
+                read_tensors(self._best_file())
         self.feeds = self.data.feeds(stream)
         counted = [len(rows) for rows in self.data.rows]
         lines = len(self.data.lines) if self.data.lines is not None else 0
@@ -261,6 +294,7 @@ class _Run:
             warmup = round(hyper.warmup_share * self.steps)
         warmup = min(warmup, self.steps - 1)
 
+        remembered = kept_losses(hyper.evaluate_every, self.steps)
         started = last_save = time.monotonic()
         seconds_before = position.seconds
         while position.step < self.steps and not self._out_of_patience():
@@ -274,7 +308,7 @@ class _Run:
             position.step += 1
             position.loss_sum += loss
             position.loss_steps += 1
-            position.recent = [*position.recent, (drawn, loss)][-hyper.evaluate_every :]
+            position.recent = [*position.recent, (drawn, loss)][-remembered:]
             position.interval.seconds += time.monotonic() - begun
             position.seconds = seconds_before + time.monotonic() - started
             new_best = False
@@ -321,7 +355,9 @@ class _Run:
         if not math.isfinite(value):
             raise NotFiniteError(f"the loss was not finite at step {self.position.step + 1}")
         self.processes.add_gradients(list(self.parameters.values()))
-        torch.nn.utils.clip_grad_norm_(self.parameters.values(), hyper.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), hyper.clip_norm)
+        if not torch.isfinite(norm):
+            raise NotFiniteError(f"a gradient was not finite at step {self.position.step + 1}")
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         return value
@@ -351,7 +387,8 @@ class _Run:
         entry: dict[str, Any] = {"step": position.step, "loss": position.loss_sum / position.loss_steps}
         entry |= _throughput(position.interval)
         if len(self.data.names) > 1:
-            entry["loss_by_set"] = recent_losses(self.data, position)
+            losses = recent_losses(self.data, position, self.job.hyper.evaluate_every)
+            entry["loss_by_set"] = {name: float(np.mean(values)) for name, values in losses.items()}
         position.loss_sum, position.loss_steps, position.interval = 0.0, 0, Interval()
         constant = []
         for dev in self.data.dev:
@@ -409,6 +446,8 @@ class _Run:
         """Replace the state file in one step, then drop best states that it no longer names."""
         if not self.processes.main:
             return
+        for file in self.directory.glob(f"*{WRITING}"):  # of a process that was killed
+            file.unlink()
         write_state(self.directory / STATE_NAME, self.position, self.parameters, self.optimiser, self.device)
         for file in self.directory.glob("best-*.safetensors"):
             if file != self._best_file():
@@ -416,7 +455,10 @@ class _Run:
 
     def _saved_position(self) -> Position | None:
         """The position in the state file; None where there is none, or it belongs to another job."""
-        position = read_position(self.directory / STATE_NAME)
+        try:
+            position = read_position(self.directory / STATE_NAME)
+        except DamagedStateError as error:
+            return self._from_the_start(error)
         return position if position is not None and position.job == self.job.digest else None
 
     # The result.
@@ -433,10 +475,16 @@ class _Run:
             shutil.rmtree(finished)
         if job.hyper.keep == "best":
             read_values(self._best_file(), self.parameters)
-        model = self.models[0] if job.phase == "target" else self.encoder
+        model = self.saved
+        model.config = self.config
         if self.options.save_dtype is not None:
             model.to(torch.bfloat16)
         weights = model.state_dict()
+        if bad := next(
+            (n for n, t in weights.items() if t.is_floating_point() and not t.isfinite().all()), None
+        ):
+            (self.directory / STATE_NAME).unlink(missing_ok=True)
+            raise NotFiniteError(f"{bad} is not finite after training; lower learning_rate.")
         if job.phase == "intermediate" and not _has_pooler(job.parent):
             weights = {name: tensor for name, tensor in weights.items() if not name.startswith("pooler.")}
         model.save_pretrained(finished, state_dict=weights)
@@ -452,6 +500,7 @@ class _Run:
             mlm_head=None if job.mlm is None else "drawn" if self.mlm_head_drawn else "parent",
             save_dtype=self.options.save_dtype,
         )
+        card.weights = Checkpoint(finished, finished.name).weights_digest
         card.write(finished)
         return finished
 

@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from train.study import Study
 from xeval.checkpoints import TOKENIZER_FILES, Checkpoint
 from xeval.errors import XevalError
 from xeval.examples import MultipleChoice
+from xeval.failures import contained
 from xeval.tasks import TrainingSet
 
 CHARACTERS_PER_TOKEN = 4.0  # XLM-R's pieces on English text; for estimates only
@@ -27,7 +29,7 @@ GPU, GPU_RATE = "A100", 312e12  # operations a second in bfloat16, from NVIDIA's
 GPU_SHARE = 0.3  # of it that training reaches
 MEASURED_ROWS, MEASURED_LENGTH, MEASURED_SECONDS = 4, 128, 3.0
 
-State = Literal["finished", "begun", "to do"]
+State = Literal["finished", "begun", "to do", "cannot"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class PlannedNode:
         steps: of the whole phase.
         done: steps that are saved already.
         tokens: of the whole phase, an estimate from the texts' lengths.
+        problem: why it cannot be trained; None where nothing is known to hinder it.
     """
 
     node: Node
@@ -47,11 +50,12 @@ class PlannedNode:
     steps: int = 0
     done: int = 0
     tokens: int = 0
+    problem: str | None = None
 
     @property
     def tokens_left(self) -> int:
         """Tokens that are still to be trained on."""
-        if self.state == "finished":
+        if self.state in ("finished", "cannot"):
             return 0
         return round(self.tokens * (1 - self.done / max(1, self.steps)))
 
@@ -59,16 +63,32 @@ class PlannedNode:
 def plan_study(study: Study, out: Path) -> list[PlannedNode]:
     """The state of every node below ``out`` and the work in it."""
     grid = nodes(study)
-    texts = {s.name: _sizes(study, s) for s in {s.name: s for node in grid for s in node.sets}.values()}
-    lines = study.mlm.lines(study.data_root) if study.mlm is not None else []
-    planned = []
+    texts: dict[str, tuple[int, list[int]]] = {}
+    lines: list[str] = []
+    problems: dict[str, str] = {}
+    usable = [node for node in grid if node.problem is None]
+    for data in {s.name: s for node in usable for s in node.sets}.values():
+        with contained(out, data.name, partial(problems.setdefault, data.name)):
+            texts[data.name] = _sizes(study, data)
+    if study.mlm is not None and any(node.mlm is not None for node in usable):
+        with contained(out, study.mlm.name, partial(problems.setdefault, study.mlm.name)):
+            lines = study.mlm.lines(study.data_root)
+    planned, lost = list[PlannedNode](), set[str]()
     for node in grid:
         state: State = "to do"
+        names = [s.name for s in node.sets] + ([node.mlm.name] if node.mlm is not None else [])
+        hindered = node.problem or next((problems[name] for name in names if name in problems), None)
+        if hindered is None and node.parent is not None and node.parent.digest in lost:
+            hindered = f"{node.parent.name} cannot, which it starts from."
+        if hindered is not None and not is_finished(node, out):
+            lost.add(node.digest)
+            planned.append(PlannedNode(node, "cannot", problem=hindered))
+            continue
         if is_finished(node, out):
             state = "finished"
         elif is_begun(node, out):
             state = "begun"
-        if node.hyper is None:
+        if node.hyper is None or hindered is not None:
             planned.append(PlannedNode(node, state))
             continue
         hyper = node.hyper

@@ -6,15 +6,23 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from xeval.errors import UsageError
+from xeval.errors import UsageError, did_you_mean
 from xeval.tasks.base import TrainingSet
 
 Phase = Literal["intermediate", "target"]
 
 PHASE_VERSION = 1
 """Part of every node's digest: raise it when a change makes the same inputs give other weights."""
+
+
+MOST_STEPS = 10_000_000
+MOST_ROWS = 1_000_000_000
+MOST_TOKENS = 1 << 17
+MOST_IN_A_BATCH = 1 << 16
+FEWEST_TOKENS = 8
+"""Of a sequence: special tokens of a pair take 4, and of each text something has to be left."""
 
 
 class Hyperparameters(BaseModel):
@@ -24,38 +32,48 @@ class Hyperparameters(BaseModel):
     over the warm-up and falls linearly towards 0 afterwards.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    learning_rate: float = Field(gt=0)
-    epochs: float = Field(gt=0)
-    max_steps: PositiveInt | None = Field(default=None, description="replaces epochs")
-    batch_size: PositiveInt
-    accumulation: PositiveInt = 1
-    max_length: PositiveInt | None = Field(default=None, description="tokens; None takes the kind's default")
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+    learning_rate: float = Field(gt=0, le=1)
+    epochs: float = Field(gt=0, le=10_000)
+    max_steps: int | None = Field(default=None, ge=1, le=MOST_STEPS, description="replaces epochs")
+    batch_size: int = Field(ge=1, le=MOST_IN_A_BATCH)
+    accumulation: int = Field(default=1, ge=1, le=MOST_IN_A_BATCH)
+    max_length: int | None = Field(
+        default=None, ge=FEWEST_TOKENS, le=MOST_TOKENS, description="tokens; None takes the kind's default"
+    )
     label_piece: Literal["first", "first_nonempty", "last"] = Field(
         default="first", description="of a tagged word; evaluation takes it from the lineage card"
     )
     warmup_share: float = Field(default=0.1, ge=0, lt=1)
-    warmup_steps: int | None = Field(default=None, ge=0, description="replaces warmup_share")
-    weight_decay: float = Field(default=0.01, ge=0)
-    adam_epsilon: float = Field(default=1e-8, gt=0)
-    clip_norm: float = Field(default=1.0, gt=0)
+    warmup_steps: int | None = Field(default=None, ge=0, le=MOST_STEPS, description="replaces warmup_share")
+    weight_decay: float = Field(default=0.01, ge=0, le=10)
+    adam_epsilon: float = Field(default=1e-8, gt=0, le=1)
+    clip_norm: float = Field(default=1.0, gt=0, le=1e6)
     dropout: float | None = Field(default=None, ge=0, lt=1, description="None keeps the base model's own")
-    train_size: PositiveInt | None = Field(default=None, description="examples of each set; None takes all")
-    mixture_cap: PositiveInt | None = Field(default=None, description="limit of a set's weight in a mixture")
+    train_size: int | None = Field(
+        default=None, ge=1, le=MOST_ROWS, description="examples of each set; None takes all"
+    )
+    mixture_cap: int | None = Field(
+        default=None, ge=1, le=MOST_ROWS, description="limit of a set's weight in a mixture"
+    )
     mixture_temperature: float | None = Field(
         default=None,
-        gt=0,
+        ge=0.05,
+        le=1e6,
         description="T: a set of n rows, after the cap, has weight n**(1/T); None is T = 1",
     )
     mlm_share: float | None = Field(
         default=None,
         gt=0,
-        lt=1,
+        le=0.99,
         description="of the steps, added for masked language modelling; None counts its lines as rows of a set",
     )
     group_by_length: bool = False
-    batch_tokens: PositiveInt | None = Field(
-        default=None, description="replaces batch_size: most tokens of a batch, padding included"
+    batch_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        le=1 << 24,
+        description="replaces batch_size: most tokens of a batch, padding included",
     )
     precision: Literal["float32", "bfloat16"] | None = Field(
         default=None, description="of the products; None is bfloat16 on a GPU that has it, float32 elsewhere"
@@ -64,11 +82,11 @@ class Hyperparameters(BaseModel):
         default=None, description="compute the layers again in the backward pass: less memory, more time"
     )
     compile: bool | None = Field(default=None, description="torch.compile, for any length of batch")
-    evaluate_every: PositiveInt = 1000
-    dev_size: PositiveInt = 500
+    evaluate_every: int = Field(default=1000, ge=1, le=MOST_STEPS)
+    dev_size: int = Field(default=500, ge=1, le=MOST_ROWS)
     keep: Literal["best", "last"] = "best"
-    patience: PositiveInt | None = Field(
-        default=None, description="evaluations without a new best before stopping"
+    patience: int | None = Field(
+        default=None, ge=1, le=MOST_STEPS, description="evaluations without a new best before stopping"
     )
 
     @field_validator("gradient_checkpointing", "compile")
@@ -100,6 +118,9 @@ def total_steps(
         mlm_rows: lines for masked language modelling; 0 is none.
         rows_per_batch: mean of every set and of the lines, where ``batch_tokens`` cuts the batches; else
             ``batch_size``.
+
+    Raises:
+        UsageError: they are more than ``MOST_STEPS``.
     """
     if hyper.max_steps is not None:
         return hyper.max_steps
@@ -109,7 +130,14 @@ def total_steps(
         max(1, math.ceil(hyper.epochs * size / (batch * hyper.accumulation)))
         for size, batch in zip(counted, per_batch, strict=False)
     )
-    return steps if hyper.mlm_share is None else round(steps / (1 - hyper.mlm_share))
+    if hyper.mlm_share is not None:
+        steps = round(steps / (1 - hyper.mlm_share))
+    if steps > MOST_STEPS:
+        raise UsageError(
+            f"the recipe makes {steps:,} steps of this phase, and at most {MOST_STEPS:,} are taken; lower epochs or "
+            "raise batch_size."
+        )
+    return steps
 
 
 def mixture_weights(hyper: Hyperparameters, rows: Sequence[int], mlm_rows: int = 0) -> list[int]:
@@ -146,12 +174,35 @@ class Recipe:
             for training_set in sets:
                 values |= self.by_kind.get(training_set.kind.name, {})
                 values |= self.by_training_set.get(training_set.name, {})
-        try:
-            return Hyperparameters.model_validate(values | dict(changes or {}))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise UsageError(f"recipe {self.name!r}, {phase} phase: {where}: {first['msg']}.") from error
+        return _validated(values | dict(changes or {}), f"recipe {self.name!r}, {phase} phase")
+
+    def check(self, phase: Phase, changes: Mapping[str, Any], table: str) -> None:
+        """Raise UsageError when ``changes`` make no valid recipe; ``table`` is where they stand."""
+        _validated(
+            (self.intermediate if phase == "intermediate" else self.target).model_dump() | dict(changes),
+            table,
+        )
+
+
+def _validated(values: Mapping[str, Any], where: str) -> Hyperparameters:
+    try:
+        return Hyperparameters.model_validate(values)
+    except ValidationError as error:
+        found = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")[0]
+        key = str(found["loc"][0])
+        if found["type"] == "extra_forbidden":
+            near = did_you_mean(key, Hyperparameters.model_fields) or "."
+            raise UsageError(f"unknown key {key!r} in {where}{near}") from error
+        raise UsageError(f"{where}: {key}: {found['msg']}, not {shown(found['input'])}.") from error
+
+
+def shown(value: object) -> str:
+    """A value of a file, for a message."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits; a table nested too deep
+        return "this"
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 RECIPES = {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from xeval.errors import StoreError
+from xeval.files import write_text
 
 REPORTS = ".reports"
 SECONDS_BETWEEN = 1.0
@@ -40,27 +40,24 @@ def report_file(out: Path, digest: str) -> Path:
 
 
 def read_report(out: Path, digest: str) -> NodeReport | None:
-    """The node's report, None where there is none.
-
-    Raises:
-        StoreError: the file is damaged.
-    """
-    path = report_file(out, digest)
+    """The node's report; None where there is none, or the file is damaged: it tells of progress only."""
     try:
-        return NodeReport.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+        return NodeReport.model_validate_json(report_file(out, digest).read_bytes())
+    except (OSError, ValidationError):
         return None
-    except (OSError, ValidationError) as error:
-        raise StoreError(f"{path}: not a report of a node; delete it.") from error
+
+
+def drop_damaged_reports(out: Path) -> list[Path]:
+    """Remove reports that cannot be read, and give their paths."""
+    damaged = [path for path in sorted((out / REPORTS).glob("*.json")) if read_report(out, path.stem) is None]
+    for path in damaged:
+        path.unlink(missing_ok=True)
+    return damaged
 
 
 def write_report(out: Path, digest: str, report: NodeReport) -> None:
     """Replace the node's report in one step."""
-    path = report_file(out, digest)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{socket.gethostname()}-{os.getpid()}")
-    temporary.write_text(report.model_dump_json() + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(report_file(out, digest), report.model_dump_json() + "\n")
 
 
 class Reporter:

@@ -54,11 +54,16 @@ def show_plan(
         screen.print(line, markup=False, highlight=False)
     for line in guess.rests_on:
         screen.print(Text(line, style="dim"))
+    for p in planned:
+        if p.problem is not None:
+            screen.print(f"{p.node.name}: cannot be trained: {p.problem}", markup=False, highlight=False)
 
 
 def _totals(planned: Sequence[PlannedNode], guess: Estimate, workers: int) -> list[str]:
     counts = [
-        f"{count} {state}" for state in ("finished", "begun", "to do") if (count := _count(planned, state))
+        f"{count} {'cannot be trained' if state == 'cannot' else state}"
+        for state in ("finished", "begun", "to do", "cannot")
+        if (count := _count(planned, state))
     ]
     left = sum(p.tokens_left for p in planned)
     lines = [f"{len(planned)} nodes ({', '.join(counts)}), about {left:,} tokens to train on"]

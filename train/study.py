@@ -3,15 +3,18 @@
 What is to be trained follows from it: :mod:`train.grid`.
 """
 
+import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from train.base import no_directory
 from train.intermediates import (
     NONE,
     THEN,
@@ -24,8 +27,9 @@ from train.intermediates import (
     translated_training_set,
 )
 from train.lines import MLM, MlmData, read_lines
-from train.recipes import RECIPES, Hyperparameters, Phase, Recipe
+from train.recipes import MOST_ROWS, MOST_TOKENS, RECIPES, Hyperparameters, Phase, Recipe, shown
 from xeval.errors import UsageError, did_you_mean
+from xeval.files import is_regular
 from xeval.retrieval.recipes import Pooling
 from xeval.sources import FileSource, data_root
 from xeval.tasks import Task, TrainingSet, task
@@ -34,41 +38,57 @@ from xeval.tasks.embedding import check_recipe
 # --- the file ----------------------------------------------------------------------------------------------
 
 
+MOST_BYTES = 1_000_000  # of a study file
+MOST_NAMES = 1_000  # of conditions, of targets, of seeds
+MOST_NODES = 50_000
+
+Text = Annotated[str, Field(min_length=1, max_length=1_000)]
+Number = Annotated[int, Field(ge=1, le=1_000_000)]
+Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Seeds(_Table):
     """Seeds of the baseline and of every other condition: a list, or a number n for 0 to n - 1."""
 
-    baseline: tuple[int, ...]
-    intermediate: tuple[int, ...]
+    baseline: tuple[Seed, ...]
+    intermediate: tuple[Seed, ...]
 
     @field_validator("baseline", "intermediate", mode="before")
     @classmethod
     def _numbered(cls, value: Any) -> Any:
-        seeds = range(value) if isinstance(value, int) and not isinstance(value, bool) else value
-        if isinstance(seeds, range | list) and (not seeds or len(set(seeds)) < len(seeds)):
-            raise ValueError("give a number of at least 1, or a list of different seeds")
-        return seeds
+        if isinstance(value, int) and not isinstance(value, bool):
+            if not 1 <= value <= MOST_NAMES:
+                raise ValueError(f"give a number of 1 to {MOST_NAMES:,}, or a list of different seeds")
+            return tuple(range(value))
+        if isinstance(value, list):
+            numbers = [seed for seed in value if isinstance(seed, int)]
+            if not value or len(value) > MOST_NAMES or len(set(numbers)) < len(numbers):
+                raise ValueError(f"give a number of 1 to {MOST_NAMES:,}, or a list of different seeds")
+            return tuple(value)
+        return value
 
 
 class StudyTable(_Table):
     """``[study]``. Paths are relative to the study file; ``title`` and ``notes`` are for the report."""
 
-    name: str = Field(pattern=r"^[\w][\w.-]*$")
-    title: str | None = None
-    notes: tuple[str, ...] = ()
-    base: str
-    revision: str | None = None
-    layers: PositiveInt | None = None
+    name: str = Field(pattern=r"^[\w][\w.-]*$", max_length=100)
+    title: Text | None = None
+    notes: tuple[str, ...] = Field(default=(), max_length=MOST_NAMES)
+    base: Text
+    revision: Text | None = None
+    layers: int | None = Field(default=None, ge=1, le=1_000)
     trim_vocabulary: bool = False
     freeze_embeddings: bool = False
     save_dtype: Literal["bfloat16"] | None = None
-    data: str | None = None
-    conditions: tuple[str, ...] = Field(min_length=1)
-    targets: tuple[str, ...] = Field(min_length=1)
-    languages: tuple[str, ...] | None = None
+    data: Text | None = None
+    conditions: tuple[Annotated[str, Field(max_length=200)], ...] = Field(min_length=1, max_length=MOST_NAMES)
+    targets: tuple[str, ...] = Field(min_length=1, max_length=MOST_NAMES)
+    languages: tuple[str, ...] | None = Field(default=None, max_length=MOST_NAMES)
     seeds: Seeds
 
 
@@ -84,20 +104,20 @@ class RecipeTable(_Table):
 class EvaluationTable(_Table):
     """``[evaluation]``: settings of the task kinds that differ from their defaults, and a limit of items."""
 
-    limit: PositiveInt | None = None
-    layer: int | None = None
+    limit: int | None = Field(default=None, ge=1, le=MOST_ROWS)
+    layer: int | None = Field(default=None, ge=-1_000, le=1_000)
     pooling: Pooling | None = None
-    prompt: str | None = None
-    max_length: PositiveInt | None = None
-    stride: PositiveInt | None = None
-    question_length: PositiveInt | None = None
-    answer_length: PositiveInt | None = None
-    n_best: PositiveInt | None = None
+    prompt: Text | None = None
+    max_length: Tokens | None = None
+    stride: Tokens | None = None
+    question_length: Tokens | None = None
+    answer_length: Tokens | None = None
+    n_best: Number | None = None
     recipe: str | None = None
     centring: str | None = None
     similarity: str | None = None
     margin: str | None = None
-    k: PositiveInt | None = None
+    k: Number | None = None
     direction: str | None = None
     matching: str | None = None
 
@@ -109,31 +129,33 @@ class EvaluationTable(_Table):
 class AnalysisTable(_Table):
     """``[analysis]``: differences of at most this much count as none (on scores in points, on log odds)."""
 
-    margin_points: float = Field(default=1.0, gt=0)
-    margin_logit: float = Field(default=0.05, gt=0)
+    margin_points: float = Field(default=1.0, gt=0, le=100)
+    margin_logit: float = Field(default=0.05, gt=0, le=100)
 
 
 class SetTable(_Table):
     """``[sets.NAME]``: an intermediate set of one's own, from a file of rows or from a set's machine translations."""
 
-    file: str | None = None
+    file: Text | None = None
     kind: str = ""
-    dev: str | None = None
-    translation_of: str | None = None
-    languages: tuple[str, ...] = ()
+    dev: Text | None = None
+    translation_of: Text | None = None
+    languages: tuple[str, ...] = Field(default=(), max_length=MOST_NAMES)
 
 
 class MlmTable(_Table):
     """``[mlm]``: text for conditions such as ``mnli+mlm``; patterns below the data, {lang} is filled in."""
 
-    files: tuple[str, ...] = Field(min_length=1)
-    languages: tuple[str, ...] = Field(min_length=1)
+    files: tuple[Text, ...] = Field(min_length=1, max_length=MOST_NAMES)
+    languages: tuple[Text, ...] = Field(min_length=1, max_length=MOST_NAMES)
 
 
 class EnginesTable(_Table):
     """``[engines.ray]`` and ``[engines.slurm]``: what a node's training asks of a cluster; changes no weights."""
 
-    ray: dict[str, float] = Field(default_factory=dict)
+    ray: dict[Literal["num_cpus", "num_gpus", "memory"], Annotated[float, Field(ge=0, le=1e18)]] = Field(
+        default_factory=dict
+    )
     slurm: dict[str, str | int | bool] = Field(default_factory=dict)
 
 
@@ -231,12 +253,13 @@ def load_study(path: Path) -> Study:
         UsageError: it cannot be read, or a key, name or value in it is wrong; says which and what is near.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read as a study file ({error}).") from error
-    try:
-        file = StudyFile.model_validate(content)
+        # Through JSON, where lists are tuples and nothing else is taken for what it is not.
+        file = StudyFile.model_validate_json(json.dumps(_content(path), default=_not_in_json), strict=True)
+    except RecursionError as error:
+        raise UsageError(f"{path}: is nested too deep for a study file.") from error
     except ValidationError as error:
+        if error.errors()[0]["type"] == "json_invalid":
+            raise UsageError(f"{path}: is nested too deep for a study file.") from error
         raise UsageError(f"{path.name}: {_problem(error)}") from error
     try:
         return _checked(path, file)
@@ -244,10 +267,36 @@ def load_study(path: Path) -> Study:
         raise UsageError(f"{path.name}: {error}") from error
 
 
+def _content(path: Path) -> dict[str, Any]:
+    """What a study file holds."""
+    if not is_regular(path):
+        what = "is no file" if path.exists() else "there is no such file"
+        near = did_you_mean(path.name, [file.name for file in path.parent.glob("*.toml")])
+        raise UsageError(f"{path}: {what}{near or '.'}")
+    try:
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise UsageError(
+                f"{path}: has {size:,} bytes, a study file at most {MOST_BYTES:,}; is it another file?"
+            )
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read as a study file ({error}).") from error
+
+
+def _not_in_json(value: Any) -> Any:
+    """Stands for a date or a time, which no key of a study file takes."""
+    return {"date or time": str(value)}
+
+
 def _problem(error: ValidationError) -> str:
     """The first problem of a file as a sentence; unknown keys first, because they explain missing ones."""
     found = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")[0]
-    *tables, key = (part for part in found["loc"] if isinstance(part, str))
+    parts = [part for part in found["loc"] if isinstance(part, str)]
+    if parts[:2] == ["engines", "slurm"]:
+        parts = parts[:3]  # without the types that were tried
+    if parts[-1:] == ["[key]"]:
+        return f"unknown key {parts[-2]!r} in [{'.'.join(parts[:-2])}]; {found['msg']}."
+    *tables, key = parts or ["the file"]
     where = f" in [{'.'.join(tables)}]" if tables else ""
     if found["type"] == "extra_forbidden":
         table: Any = StudyFile
@@ -261,7 +310,8 @@ def _problem(error: ValidationError) -> str:
         return f"unknown key {key!r}{where}{did_you_mean(key, table.model_fields) or '.'}"
     if found["type"] == "missing":
         return f"the key {key!r}{where} is missing."
-    return f"{key}{where}: {found['msg']}."
+    message = found["msg"].removeprefix("Value error, ")
+    return f"{key}{where}: {message}, not {shown(found['input'])}."
 
 
 def _checked(path: Path, file: StudyFile) -> Study:
@@ -281,6 +331,8 @@ def _checked(path: Path, file: StudyFile) -> Study:
         raise UsageError(f"unknown recipe {changes.name!r}{did_you_mean(changes.name, RECIPES) or '.'}")
     check_recipe(file.evaluation.settings())
     base = path.parent / table.base
+    if (problem := no_directory(table.base, path.parent)) is not None:
+        raise UsageError(f"base in [study]: {problem}")
     mlm = None
     if file.mlm is not None:
         mlm = MlmData(FileSource(file.mlm.files, read_lines), file.mlm.languages)
@@ -313,6 +365,15 @@ def _checked(path: Path, file: StudyFile) -> Study:
             )
         },
     )
+    wanted = sum(
+        len(study.seeds.baseline if condition == NONE else study.seeds.intermediate)
+        * (len(study.target_sets()) + (condition != NONE) * len(stages(condition)))
+        for condition in study.conditions
+    )
+    if wanted > MOST_NODES:
+        raise UsageError(
+            f"conditions, seeds and targets make {wanted:,} checkpoints; at most {MOST_NODES:,} are trained."
+        )
     for target in targets:
         if not study.task_languages(target):
             raise UsageError(f"target {target.name} is in none of the languages; drop it or add one of its.")
@@ -349,9 +410,10 @@ def _own_sets(path: Path, tables: Mapping[str, SetTable]) -> dict[str, TrainingS
     """The sets that a study file declares; files lie relative to it."""
     made = {}
     for name, own in tables.items():
-        if name in known_sets() or name in (NONE, MLM) or "+" in name or THEN in name:
+        if name in known_sets() or name in (NONE, MLM) or not re.fullmatch(r"\w[\w.-]{0,99}", name):
             raise UsageError(
-                f"[sets.{name}]: the name is taken or holds a '+' or '{THEN}'; choose another one."
+                f"[sets.{name}]: the name is taken, or holds other signs than letters, digits, '.', '-' and '_'; "
+                "choose another one."
             )
         if (own.file is None) == (own.translation_of is None):
             raise UsageError(f"[sets.{name}]: give either file or translation_of.")
@@ -376,14 +438,11 @@ def _check_changes(study: Study) -> None:
     for name in study.changes.sets:
         if name not in used:
             raise UsageError(f"[recipe.sets.{name}]: no phase trains on it{did_you_mean(name, used) or '.'}")
-    tables = {"intermediate": study.changes.intermediate, "target": study.changes.target} | {
-        f"sets.{name}": changes for name, changes in study.changes.sets.items()
-    }
-    fields = Hyperparameters.model_fields
-    for table, changes in tables.items():
-        if unknown := next((key for key in changes if key not in fields), None):
-            near = did_you_mean(unknown, fields) or "."
-            raise UsageError(f"unknown key {unknown!r} in [recipe.{table}]{near}")
+    study.recipe.check("intermediate", study.changes.intermediate, "[recipe.intermediate]")
+    study.recipe.check("target", study.changes.target, "[recipe.target]")
+    for name, changes in study.changes.sets.items():
+        study.recipe.check("intermediate", changes, f"[recipe.sets.{name}]")
+        study.recipe.check("target", changes, f"[recipe.sets.{name}]")
     for condition, sets in mixtures.items():
         if sets:
             study.hyper("intermediate", sets, mlm=study.condition_mlm(condition) is not None)

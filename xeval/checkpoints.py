@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from xeval.digests import file_digest, text_digest, value_digest
 from xeval.errors import CheckpointError
 from xeval.failures import explained, is_failure
-from xeval.files import is_regular, real_folders, umask_mode, write_text
+from xeval.files import is_regular, real_folders, write_text
 from xeval.layouts import (
     MODULES_FILE,
     encoder_class,
@@ -241,8 +241,8 @@ class Checkpoint:
             files.append(self.files / name)
         return files
 
-    def check(self) -> None:
-        """Raise :class:`CheckpointError` when config, weights, tokenizer or card cannot be used."""
+    def check(self, *, card: bool = True) -> None:
+        """Raise :class:`CheckpointError` when config, weights, tokenizer or, if asked, the card cannot be used."""
         if self.is_adapter:
             base = _read_object(self.files, ADAPTER_CONFIG).get("base_model_name_or_path") or "its base"
             raise CheckpointError(
@@ -263,7 +263,7 @@ class Checkpoint:
             raise CheckpointError(f"{self.path}: config.json names no model_type; save the checkpoint again.")
         if problem := unsupported(self.config):
             raise CheckpointError(f"{self.path}: {problem}")
-        _ = self.architecture, self.lineage
+        _ = self.architecture, self.lineage if card else None
         self._check_sizes()
         for name in (*TOKENIZER_FILES, "generation_config.json"):
             if (self.files / name).exists():
@@ -323,6 +323,11 @@ class Checkpoint:
         """Digest of the tokenizer's files."""
         present = [name for name in TOKENIZER_FILES if (self.files / name).exists()]
         return value_digest({name: file_digest(self.files / name) for name in present})
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """Digest of the weight files alone, as a lineage card keeps it."""
+        return value_digest({file.name: file_digest(file) for file in self.weight_files})
 
     @cached_property
     def digest(self) -> str:
@@ -480,17 +485,6 @@ def survey(root: Path) -> Discovery:
 def discover(root: Path) -> Iterator[Checkpoint]:
     """The checkpoints of :func:`survey`."""
     yield from survey(root).checkpoints
-
-
-def publish(finished: Path, out: Path) -> None:
-    """Give a finished save its final name, in one step, readable by whoever the umask lets read.
-
-    safetensors writes files that only their owner can read, which hides a checkpoint from colleagues.
-    """
-    for file in finished.iterdir():
-        if file.is_file():
-            file.chmod(umask_mode())
-    finished.rename(out)
 
 
 def _has_weights(names: Iterable[str]) -> bool:

@@ -71,6 +71,17 @@ def contained(folder: Path, name: str, tell: Callable[[str], object]) -> Iterato
         tell(explained(error, folder, name))
 
 
+@contextmanager
+def as_one_sentence(folder: Path, name: str) -> Iterator[None]:
+    """Run the block; what nobody foresaw becomes an :class:`XevalError` with the sentence of :func:`explained`."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, XevalError) or not is_failure(error):
+            raise
+        raise XevalError(f"{name}: {explained(error, folder, name)}") from error
+
+
 def _system_error(error: BaseException) -> int | None:
     """Number of the operating system's error that an exception passes on; None where it passes on none."""
     if isinstance(error, OSError):
@@ -79,12 +90,17 @@ def _system_error(error: BaseException) -> int | None:
     return int(found[1]) if found else None
 
 
-def _logged(error: BaseException, folder: Path, name: str) -> str:
-    """Write the traceback; gives where it is, as the end of a sentence."""
+def log_file(folder: Path, name: str) -> Path:
+    """Where :func:`explained` writes what went wrong with the thing of that name."""
     safe = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.")[:LONGEST_NAME] or "error"
     if safe != name:  # names that differ in other signs only get files of their own
         safe = f"{safe}-{text_digest(name)[:8]}"
-    path = folder / LOGS / f"{safe}.log"
+    return folder / LOGS / f"{safe}.log"
+
+
+def _logged(error: BaseException, folder: Path, name: str) -> str:
+    """Write the traceback; gives where it is, as the end of a sentence."""
+    path = log_file(folder, name)
     try:
         text = "".join(traceback.format_exception(error))
         write_whole(path, lambda stream: stream.write(text.encode("utf-8", "backslashreplace")))

@@ -39,6 +39,31 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it, flushing the entry of every new one to the disk."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        sync_folder(path.parent)
+
+
+def publish(finished: Path, out: Path) -> None:
+    """Give a finished folder its final name, in one step, with everything in it on the disk before.
+
+    Files become readable by whoever the umask lets read: safetensors writes such as only their owner can read, which
+    hides a checkpoint from colleagues.
+    """
+    for folder, _, names in os.walk(finished):
+        for name in names:
+            path = Path(folder, name)
+            path.chmod(umask_mode())
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+        sync_folder(Path(folder))
+    finished.rename(out)
+    sync_folder(out.parent)
+
+
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file in one step: ``write`` gets a binary stream, and ``path`` appears when all of it is on the disk.
 

@@ -28,6 +28,7 @@ def report(
     settings: Mapping[str, str] | None = None,
     data: Path | None = None,
     mapping: Path | None = None,
+    incomplete: bool = False,
     as_json: bool = False,
 ) -> None:
     """Analyse scores, write the report and print its summary.
@@ -37,6 +38,7 @@ def report(
         limit, settings: of the units to read from a store.
         data: folder with the texts of the items that changed; None where the tasks are built in.
         mapping: says which condition and seed each model of another tool is.
+        incomplete: go on where runs lack languages or targets, see :func:`analysis.scores.check`.
     """
     notes: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
@@ -59,7 +61,7 @@ def report(
         with remarks_to(remarks.append):
             frame = read_frame(source, limit, settings=settings)
         notes = tuple(remarks)
-    result = analyse_frame(frame, quiet=as_json)
+    result = analyse_frame(frame, incomplete=incomplete, quiet=as_json)
     if source.is_dir() and not _is_foreign(source, mapping):
         with remarks_to(lambda _: None):  # the same ones again
             sections = changed_items(source, data, limit, settings, quiet=as_json)
@@ -94,13 +96,23 @@ def read_frame(
 
 
 def analyse_frame(
-    frame: "pd.DataFrame", margin_points: float = 1.0, margin_logit: float = 0.05, *, quiet: bool = False
+    frame: "pd.DataFrame",
+    margin_points: float = 1.0,
+    margin_logit: float = 0.05,
+    *,
+    incomplete: bool = False,
+    quiet: bool = False,
 ) -> "Analysis":
     """The analysis of tidy scores."""
     from analysis import analyse
 
     with spinner("analysing", quiet=quiet):
-        return analyse(frame, margin_points=margin_points, margin_logit=margin_logit)
+        return analyse(
+            frame,
+            margin_points=margin_points,
+            margin_logit=margin_logit,
+            incomplete="drop" if incomplete else "refuse",
+        )
 
 
 def changed_items(

@@ -56,18 +56,26 @@ def run_study(path: Path, out: Path | None = None) -> int:
     ]  # every node has tasks it is not made for
     for failed, line in problem_lines(told):
         console(stderr=True).print(f"xeval: {line}" if failed else line, markup=False)
+    whole = trained and outcome.ok
     frame = reporting.read_frame(out / "store", study.evaluation.limit)
-    result = reporting.analyse_frame(frame, study.analysis.margin_points, study.analysis.margin_logit)
+    result = reporting.analyse_frame(
+        frame, study.analysis.margin_points, study.analysis.margin_logit, incomplete=not whole
+    )
+    notes = study.notes
+    if not whole:
+        notes += (
+            "Something failed: runs that lack a language or a target take part where they can, or not at all.",
+        )
     reporting.write(
         result,
         frame,
         out / "report",
         title=study.title,
-        notes=study.notes,
+        notes=notes,
         sections=reporting.changed_items(out / "store", study.data_root, study.evaluation.limit),
         study_file=path,
     )
-    return 0 if trained and outcome.ok else 1
+    return 0 if whole else 1
 
 
 def train(
@@ -99,7 +107,7 @@ def train(
         print_json(plan_json(study.name, planned, guess))
     else:
         show_plan(console(), study.name, planned, guess, options.nodes_at_a_time)
-    return 0
+    return 1 if any(p.problem for p in planned) else 0
 
 
 def _train(
@@ -112,13 +120,25 @@ def _train(
     root = out / "checkpoints"
     left = [p for p in planned if p.state != "finished"]
     if not left:
+        _say_what_collapsed(root, planned)
         return True
     with Steps("train", sum(p.tokens_left for p in left) or 1, pieces=len(left), noun="checkpoints") as steps:
         outcome = train_with(options or EngineOptions(), study, root, TrainingSteps(steps, planned))
+    _say_what_collapsed(root, planned)
     if outcome.stopped:
         console(stderr=True).print("stopped; the same command goes on from here")
         return None
     return not outcome.failures
+
+
+def _say_what_collapsed(root: Path, planned: "Sequence[PlannedNode]") -> None:
+    """Name the finished checkpoints that training has taught nothing, as their cards say."""
+    from train.grid import is_finished
+
+    for node in (p.node for p in planned):
+        card = Checkpoint(root / node.name, node.name).lineage if is_finished(node, root) else None
+        if card is not None and card.collapsed:
+            console(stderr=True).print(f"note: {node.name} has collapsed: {card.collapsed}", markup=False)
 
 
 def _evaluate(study: "Study", out: Path, grid: "Sequence[PlannedNode]") -> Outcome:

@@ -28,7 +28,7 @@ def folder(tmp_path: Path, make_checkpoint: Callable[..., Path]) -> Path:
     data = [TrainingData(name="xnli", digest="00", rows=4)]
     target: dict[str, Any] = {"phase": "target", "target": "xnli", "history": history, "data": data}
     made("child", 3, "inter", **common, **target, recipe={"steps": 2, "planned_steps": 9, "best_score": 0.75})
-    made("b", 4, "z-base", seed=0, **target, recipe={"steps": 9, "planned_steps": 9, "diverged": True})
+    made("b", 4, "z-base", seed=0, **target, recipe={"steps": 9, "planned_steps": 9}, collapsed="one answer")
     made("orphan", 5, "child", seed=3, **target, notes="restarted")
     make_checkpoint(tmp_path / "plain", seed=6)
     (make_checkpoint(tmp_path / "broken", seed=7) / "model.safetensors").write_bytes(b"x")
@@ -54,7 +54,7 @@ def test_children_stand_below_the_checkpoint_that_their_card_names(folder: Path)
     }
     assert found["child"].score == 0.75
     assert found["b"].score == 0.5
-    assert (found["b"].state, found["b"].label) == ("diverged", "xnli · seed 0")
+    assert (found["b"].state, found["b"].label) == ("collapsed", "xnli · seed 0")
     assert (found["inter"].label, found["inter"].seconds) == ("lookup · seed 7", 90.0)
     assert (found["none/xnli"].state, found["none/xnli"].steps) == ("begun", 3)
     assert (found["none/qa"].state, found["none/qa"].problem) == ("failed", "out of memory")
@@ -76,7 +76,7 @@ def test_the_tree_is_shown_at_any_width(folder: Path, width: int) -> None:
     if width >= 80:
         assert "    xnli · seed 7" in text
         assert "2 of 9" in text
-        assert "diverged" in text
+        assert "collapsed" in text
 
 
 def test_the_tree_as_json(folder: Path) -> None:

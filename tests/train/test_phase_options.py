@@ -213,7 +213,7 @@ def test_a_tracker_needs_its_package_and_a_folder(
         train_phase(job, tmp_path / "out", log_with="wandb")
 
 
-# --- diverged runs -----------------------------------------------------------------------------------------
+# --- collapsed runs ----------------------------------------------------------------------------------------
 
 
 def unlearnable() -> TrainingSet:
@@ -226,22 +226,29 @@ def unlearnable() -> TrainingSet:
 def test_one_answer_to_everything_is_marked(job: PhaseJob, tmp_path: Path) -> None:
     exploded = changed(job, learning_rate=0.3, max_steps=60, evaluate_every=30)
     card = card_of(train_phase(exploded, tmp_path / "out"))
-    assert card.recipe["diverged"] is True
     assert card.history[-1]["constant"] == ["claims"]
-    assert "diverged: one answer to all English dev items of claims" in (card.notes or "")
+    assert (card.collapsed or "").startswith("gives one answer to all English dev items of claims")
 
 
 def test_a_loss_no_better_than_a_constant_answer_is_marked(job: PhaseJob, tmp_path: Path) -> None:
-    still = changed(replace(job, sets=(unlearnable(),)), learning_rate=1e-9, max_steps=40, evaluate_every=40)
+    still = changed(replace(job, sets=(unlearnable(),)), learning_rate=1e-9, max_steps=40, evaluate_every=8)
     card = card_of(train_phase(still, tmp_path / "out"))
-    assert card.recipe["diverged"] is True
-    assert "that of the best constant answer is 0.6931" in (card.notes or "")
+    assert "that of the best constant answer is 0.6931, and its dev score of " in (card.collapsed or "")
+    assert "is that of chance (50.0)" in (card.collapsed or "")
+
+
+def test_a_dev_score_above_chance_is_no_collapse_whatever_the_loss(
+    job: PhaseJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.rows.Rows.constant_loss", 0.0)
+    tuned = changed(job, max_steps=150, evaluate_every=150, learning_rate=5e-3)
+    assert card_of(train_phase(tuned, tmp_path / "out")).collapsed is None
 
 
 def test_a_run_that_learns_is_not_marked(job: PhaseJob, tmp_path: Path) -> None:
     tuned = changed(job, max_steps=150, evaluate_every=50, learning_rate=5e-3, keep="best")
     card = card_of(train_phase(tuned, tmp_path / "out"))
-    assert "diverged" not in card.recipe
+    assert card.collapsed is None
     assert card.notes is None
 
 
@@ -251,4 +258,4 @@ def test_dev_data_of_one_label_are_no_sign(job: PhaseJob, tmp_path: Path) -> Non
     tuned = changed(replace(job, sets=sets), max_steps=150, evaluate_every=150, learning_rate=5e-3)
     card = card_of(train_phase(tuned, tmp_path / "out"))
     assert card.history[-1]["claims.accuracy"] > 0.9
-    assert "diverged" not in card.recipe
+    assert card.collapsed is None

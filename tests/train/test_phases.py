@@ -23,6 +23,7 @@ from memory_sets import (
     THROUGHPUT,
     KilledError,
     MemorySource,
+    card_of,
     changed,
     choices,
     claims,
@@ -30,6 +31,7 @@ from memory_sets import (
     untimed_history,
     weights,
 )
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from train import phases
@@ -104,7 +106,8 @@ def test_the_saved_checkpoint_gives_the_dev_score_of_its_card(job: PhaseJob, tmp
 def test_the_card_is_complete(job: PhaseJob, tmp_path: Path) -> None:
     out = train_phase(replace(job, condition="choices", recipe="small", seed=3), tmp_path / "out")
     card = json.loads((out / "xeval.json").read_text())
-    assert {key for key, value in card.items() if value in (None, [], {}, "")} == {"notes"}
+    assert {key for key, value in card.items() if value in (None, [], {}, "")} <= {"notes", "collapsed"}
+    assert card["weights"] == Checkpoint(out, "out").weights_digest
     assert (card["phase"], card["condition"], card["target"], card["seed"]) == (
         "target",
         "choices",
@@ -198,7 +201,7 @@ RESUMED = {
 
 @pytest.mark.parametrize("case", RESUMED)
 def test_a_run_that_dies_again_and_again_ends_with_the_same_weights(
-    job: PhaseJob, case: str, tmp_path: Path
+    job: PhaseJob, case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hyper, sets, frozen = RESUMED[case]
     phase = "target" if len(sets) == 1 else "intermediate"
@@ -215,11 +218,20 @@ def test_a_run_that_dies_again_and_again_ends_with_the_same_weights(
 
         return progress
 
+    def die(*_: Any) -> None:
+        raise KilledError
+
     for step in (2, 3, 7, 10):
         with pytest.raises(KilledError):
             train_phase(job, tmp_path / "out", progress=die_at(step), save_seconds=0)
-    resumed = train_phase(job, tmp_path / "out", save_seconds=0)
+    with monkeypatch.context() as broken:
+        broken.setattr(phases, "publish", die)
+        with pytest.raises(KilledError):  # behind the last save, so that the next run takes no step at all
+            train_phase(job, tmp_path / "out", save_seconds=0)
+    resumed = train_phase(job, tmp_path / "out", progress=die_at(0), save_seconds=0)
+    assert seen.count(10) == 1
     assert weights(resumed) == weights(undisturbed)
+    assert Checkpoint(resumed, "out").digest == Checkpoint(undisturbed, "out").digest
     assert len(seen) < 22, "it went back to the start"
     assert untimed_history(resumed) == untimed_history(undisturbed)
 
@@ -231,6 +243,61 @@ def test_a_state_of_another_job_is_not_continued(job: PhaseJob, tmp_path: Path) 
     out = train_phase(job, tmp_path / "out", progress=steps.append)
     assert steps[0].step == 1
     assert weights(out) == weights(train_phase(job, tmp_path / "fresh"))
+
+
+def flip(file: Path, at: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[at] ^= 4
+    file.write_bytes(content)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "an empty file": lambda folder: (folder / STATE_NAME).write_bytes(b""),
+    "a cut one": lambda folder: os.truncate(folder / STATE_NAME, 5000),
+    "a bit of a weight": lambda folder: flip(folder / STATE_NAME, -999),
+    "a bit of the position": lambda folder: flip(
+        folder / STATE_NAME, (folder / STATE_NAME).read_bytes().index(b"loss_sum") + 14
+    ),
+    "other content": lambda folder: (folder / STATE_NAME).write_bytes(b"{}" * 99),
+    "no best state": lambda folder: next(folder.glob("best-*")).unlink(),
+    "a bit of the best state": lambda folder: flip(next(folder.glob("best-*")), -999),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_state_is_said_and_training_begins_anew(job: PhaseJob, damage: str, tmp_path: Path) -> None:
+    job = changed(job, keep="best", evaluate_every=2, max_steps=4)
+    done: list[int] = []
+    with pytest.raises(PhaseStoppedError):
+        train_phase(
+            job, tmp_path / "out", progress=lambda s: done.append(s.step), stop=lambda: done[-1:] == [3]
+        )
+    DAMAGE[damage](tmp_path / "out.partial")
+    said: list[str] = []
+    out = train_phase(job, tmp_path / "out", say=said.append, progress=lambda s: done.append(s.step))
+    assert done == [1, 2, 3, 1, 2, 3, 4]
+    assert len(said) == 1
+    assert said[0].startswith("began anew, because the saved ")
+    assert card_of(out).notes == said[0]
+    assert weights(out) == weights(train_phase(job, tmp_path / "fresh"))
+
+
+def test_a_disk_that_is_full_loses_no_saved_state(
+    job: PhaseJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(PhaseStoppedError):
+        train_phase(job, tmp_path / "out", stop=lambda: True)
+    before = (tmp_path / "out.partial" / STATE_NAME).read_bytes()
+
+    def full(*arguments: Any, **_: Any) -> None:
+        Path(arguments[1]).write_bytes(b"half")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(SafetensorError):
+        train_phase(job, tmp_path / "out", save_seconds=0)
+    assert [file.name for file in (tmp_path / "out.partial").iterdir()] == [STATE_NAME]
+    assert (tmp_path / "out.partial" / STATE_NAME).read_bytes() == before
 
 
 PROGRAM = """
@@ -347,7 +414,7 @@ def test_a_loss_that_stays_not_finite_is_an_error(
     break_heads(monkeypatch, attempts=2)
     with pytest.raises(NotFiniteError, match=r"not finite at step 1 again .* lower learning_rate"):
         train_phase(job, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_wrong_use_is_one_sentence(job: PhaseJob, tmp_path: Path) -> None:

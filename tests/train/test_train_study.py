@@ -12,7 +12,6 @@ from train import grid, loop, phases
 from train.grid import Node, nodes, study_texts
 from train.intermediates import condition_sets, training_set
 from train.loop import train_study
-from train.phases import NotFiniteError, PhaseJob
 from train.plan import plan_study
 from train.study import Study, load_study
 from xeval.checkpoints import Checkpoint, discover
@@ -95,21 +94,63 @@ MISTAKES = [
     ('"de"]', '"xx"]', "no target has the language 'xx'."),
     ('["en", "de"]', '["en"]', "target django is in none of the languages"),
     ('name = "small"', 'name = "smal"', "unknown recipe 'smal'; did you mean 'small'?"),
-    ("baseline = 2", "baseline = 0", "baseline in [study.seeds]: Value error, give a number of at least 1"),
-    ("[7]", "[7, 7]", "give a number of at least 1, or a list of different seeds"),
-    ("max_steps = 3", "max_steps = 0", "intermediate phase: max_steps: Input should be greater than 0"),
+    ("baseline = 2", "baseline = 0", "baseline in [study.seeds]: give a number of 1 to 1,000, or a list"),
+    ("baseline = 2", "baseline = 2000000000", "give a number of 1 to 1,000, or a list of different seeds"),
+    ("[7]", "[7, 7]", "a list of different seeds, not [7, 7]."),
+    ("[7]", "[-7]", "intermediate in [study.seeds]: Input should be greater than or equal to 0, not -7."),
+    ("[7]", "[true]", "intermediate in [study.seeds]: Input should be a valid integer, not True."),
+    ("max_steps = 3", "max_steps = 0", "[recipe.intermediate]: max_steps: Input should be greater than or equal to 1"),
+    ("max_steps = 3", "max_steps = true", "max_steps: Input should be a valid integer, not True."),
+    ("max_steps = 3", "max_steps = 1e9", "max_steps: Input should be a valid integer, not 1000000000.0."),
+    ("max_steps = 3", "max_steps = 1000000000", "max_steps: Input should be less than or equal to 10000000"),
+    ("max_steps = 3", "learning_rate = nan", "learning_rate: Input should be a finite number, not nan."),
+    ("max_steps = 3", "learning_rate = -1", "learning_rate: Input should be greater than 0, not -1."),
+    ("max_steps = 3", "batch_size = 0", "batch_size: Input should be greater than or equal to 1, not 0."),
+    ("max_steps = 3", "mixture_temperature = 1e-300", "mixture_temperature: Input should be greater than or equal to"),
+    ("max_length = 96", "max_length = 1", "[recipe.sets.xhops-question]: max_length: Input should be greater than"),
+    ("[study]", "[study]\nlayers = 1000000", "layers in [study]: Input should be less than or equal to 1000"),
+    ("[study]", "[study]\nlayers = true", "layers in [study]: Input should be a valid integer, not True."),
+    ("[study]", "[study]\ntrim_vocabulary = 1", "trim_vocabulary in [study]: Input should be a valid boolean"),
+    ("[study]", "[study]\nrevision = 2020-02-02", "revision in [study]: Input should be a valid string"),
+    ("[study]", "[study]\ndata = ''", "data in [study]: String should have at least 1 character"),
+    ("[study]", "[study]\na" + ".a" * 3000 + " = 1", "is nested too deep for a study file."),
+    ("[study]", "a = " + "[" * 9999, "is nested too deep for a study file."),
+    ("[study]", "a = " + "9" * 5000, "cannot be read as a study file"),
+    ("[study]", "#" * 1_000_001, "has 1,000,"),
+    ('["none", ', '["none", ' + "'a'," * 1000, "conditions in [study]: Tuple should have at most 1000 items"),
+    ("[recipe]", "[engines.ray]\nnum_gpu = 1\n[recipe]", "unknown key 'num_gpu' in [engines.ray]"),
+    ("[recipe]", "[sets.'../x']\ntranslation_of = 'mnli'\n[recipe]", "[sets.../x]: the name is taken, or holds other"),
+    ("[recipe]", "[analysis]\nmargin_points = inf\n[recipe]", "margin_points in [analysis]: Input should be a finite"),
     ('name = "grid"', "", "the key 'name' in [study] is missing."),
     ("[study]", "[study", "cannot be read as a study file"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("old", "new", "message"), MISTAKES, ids=[m[1] or m[0] for m in MISTAKES])
+@pytest.mark.parametrize(("old", "new", "message"), MISTAKES, ids=[(m[1] or m[0])[:40] for m in MISTAKES])
 def test_a_mistake_is_named_with_what_is_near(file: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         load_study(edited(file, old, new))
     assert message in str(caught.value)
     assert "study.toml: " in str(caught.value)
+    assert len(str(caught.value)) < 400
     assert "\n" not in str(caught.value)
+
+
+def test_a_study_asks_for_no_more_checkpoints_than_can_be_trained(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.study.MOST_NODES", 9)
+    with pytest.raises(UsageError, match="conditions, seeds and targets make 10 checkpoints; at most 9 are"):
+        load_study(file)
+
+
+def test_a_base_that_can_only_be_a_path_is_not_asked_of_the_hub(file: Path, tiny_encoder: Path) -> None:
+    (file.parent / "runs").mkdir()
+    edited(file, f'base = "{tiny_encoder}"', 'base = "./rnus"')
+    with pytest.raises(
+        UsageError, match=r"base in \[study\]: ./rnus: no such directory; did you mean '.*/runs'\?"
+    ):
+        load_study(file)
 
 
 # --- the grid ----------------------------------------------------------------------------------------------
@@ -263,29 +304,6 @@ def test_weights_may_be_saved_in_half_the_size(small: Study, tmp_path: Path) -> 
         assert not list((tmp_path / target.name).glob("*state*"))
     assert 1.8 < sizes[1] / sizes[0] < 2.1
     assert not list(tmp_path.rglob("*.partial"))
-
-
-def test_a_failed_node_stops_only_what_starts_from_it(
-    small: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = phases.train_phase
-
-    def train_phase(job: PhaseJob, out: Path, **options: Any) -> Path:
-        if job.phase == "intermediate":
-            raise NotFiniteError("the loss was not finite")
-        return original(job, out, **options)
-
-    monkeypatch.setattr(phases, "train_phase", train_phase)
-    outcome = train_study(small, tmp_path / "out")
-    assert [node.condition for node in outcome.trained] == ["none"] * 3
-    problems = {failure.node.phase: failure.problem for failure in outcome.failures}
-    assert problems["intermediate"] == "the loss was not finite"
-    assert "failed, which it starts from" in problems["target"]
-    assert not outcome.stopped
-    monkeypatch.undo()
-    repaired = train_study(small, tmp_path / "out")
-    assert len(repaired.trained) == 3
-    assert not repaired.failures
 
 
 def test_a_trimmed_base_reads_the_evaluation_texts_as_before(small: Study, tmp_path: Path) -> None:

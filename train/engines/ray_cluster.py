@@ -67,7 +67,9 @@ def train_on_ray(
         remote = ray.remote(_train).options(**asked, max_retries=RETRIES)
         tasks: dict[str, Any] = {}
         for node in list(watch.waiting):
-            task = NodeTask(study.path.resolve(), study.save_dtype, out, node.digest, run, None, save_seconds)
+            task = NodeTask(
+                study.path.resolve(), study.save_dtype, out, node.digest, run, None, save_seconds, node.name
+            )
             after = tasks.get(node.parent.digest) if node.parent is not None else None
             tasks[node.digest] = remote.remote(task, after)
         with stop_on_signal() as stop:

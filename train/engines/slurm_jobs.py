@@ -95,7 +95,9 @@ def train_on_slurm(
             continue
         report_file(out, node.digest).unlink(missing_ok=True)  # of a job that has failed
         after = jobs.get(names.get(parent.digest, "")) if parent is not None else None
-        task = NodeTask(study.path.resolve(), study.save_dtype, out, node.digest, RUN, None, save_seconds)
+        task = NodeTask(
+            study.path.resolve(), study.save_dtype, out, node.digest, RUN, None, save_seconds, node.name
+        )
         jobs[name] = _submit(executor, NodeJob(task), name, after, settings)
     gone = dict.fromkeys(names, 0)
     with stop_on_signal() as stop:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from train.grid import Node, is_finished, locked, nodes
+from train.grid import is_finished, locked, nodes
 from train.loop import Silent, parent_failed, train_node
 from train.reports import REPORTS, Reporter, read_report
 from train.study import load_study
 from xeval.errors import UsageError
+from xeval.failures import contained
 
 LOCK_SECONDS = 1.0
 
@@ -20,7 +21,7 @@ class NodeTask:
     """What a machine has to know to train one node; the study file and ``out`` lie in a shared folder.
 
     Attributes:
-        digest: the node's.
+        digest, name: the node's.
         run: the run whose files say that it is to stop.
     """
 
@@ -31,9 +32,15 @@ class NodeTask:
     run: str
     worker: str | None = None
     save_seconds: float = 300.0
+    name: str = ""
 
     def train(self, stop: Callable[[], bool]) -> Literal["finished", "failed", "stopped"]:
-        """Train the node unless it is finished; its report says why it failed."""
+        """Train the node unless it is finished; its report says why it failed, whatever went wrong."""
+        with contained(self.out, self.name or self.digest, self._report):
+            return self._train(stop)
+        return "failed"
+
+    def _train(self, stop: Callable[[], bool]) -> Literal["finished", "failed", "stopped"]:
         study = replace(load_study(self.study), save_dtype=self.save_dtype)
         node = next((node for node in nodes(study) if node.digest == self.digest), None)
         if node is None:
@@ -42,7 +49,7 @@ class NodeTask:
                 "data and the installed versions have to be the same everywhere."
             )
         if node.parent is not None and not is_finished(node.parent, self.out):
-            self._report(node, parent_failed(node.parent))
+            self._report(parent_failed(node.parent))
             return "failed"
         while not stop():
             with locked(node, self.out) as mine:
@@ -56,8 +63,8 @@ class NodeTask:
             time.sleep(LOCK_SECONDS)
         return "stopped"
 
-    def _report(self, node: Node, problem: str) -> None:
-        Reporter(self.out, self.run, self.worker).end(node.digest, node.name, problem)
+    def _report(self, problem: str) -> None:
+        Reporter(self.out, self.run, self.worker).end(self.digest, self.name or self.digest, problem)
 
     def problem(self) -> str | None:
         """Why the node failed in this run."""

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from train.grid import Node, is_finished
-from train.loop import Failure, TrainingOutcome, TrainingProgress, parent_failed
+from train.grid import Node, is_finished, tidy
+from train.loop import Failure, TrainingOutcome, TrainingProgress, parent_failed, tell_damage
 from train.phases import Step
 from train.reports import NodeReport, read_report
 
@@ -23,6 +23,8 @@ class Watch:
         self.waiting = [node for node in grid if node not in self.reused]
         self.failures: dict[str, Failure] = {}
         self._seen: dict[str, NodeReport] = {}
+        tidy(grid, out)
+        tell_damage(self.waiting, out, progress)
         progress.begin(grid, len(self.reused))
 
     def look(self) -> None:

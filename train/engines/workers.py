@@ -32,6 +32,7 @@ class _Worker:
     number: int
     process: "subprocess.Popen[bytes]"
     log: Path
+    waiting: int = 0  # nodes that were to be trained when it was started
 
 
 @dataclass
@@ -65,7 +66,8 @@ class WorkerPool:
         if base.stopped or not watch.waiting:
             return watch.outcome()
         with stop_on_signal() as stop:
-            workers = [self._start(number) for number in range(min(len(self.devices), len(watch.waiting)))]
+            number_of_workers = min(len(self.devices), len(watch.waiting))
+            workers = [self._start_for(number, watch) for number in range(number_of_workers)]
             try:
                 while watch.waiting and workers and not stop.is_set():
                     stop.wait(POLL_SECONDS)
@@ -83,6 +85,9 @@ class WorkerPool:
                 f"no worker is left, and {len(watch.waiting)} nodes are to be trained; the last lines of "
                 f"{self.out / REPORTS}/worker-*.log say why."
             )
+        if not watch.waiting and not watch.failures:
+            for worker in workers:
+                worker.log.unlink(missing_ok=True)
         return watch.outcome()
 
     def _command(self, number: int) -> list[str]:
@@ -105,6 +110,11 @@ class WorkerPool:
         devices = self.devices[number]
         on_cpu = {} if devices.gpus else {"ACCELERATE_USE_CPU": "true"}
         return devices.environment | on_cpu
+
+    def _start_for(self, number: int, watch: Watch) -> _Worker:
+        worker = self._start(number)
+        worker.waiting = len(watch.waiting)
+        return worker
 
     def _start(self, number: int) -> _Worker:
         log = self.out / REPORTS / f"{_name(number)}.log"
@@ -135,13 +145,13 @@ class WorkerPool:
                     problem=f"{self._deaths[node.digest]} workers died over it ({_why(dead)}); is there enough memory?",
                 )
                 write_report(self.out, node.digest, report)
-        if not lost:
+        if not lost and len(watch.waiting) == dead.waiting:
             self._early_deaths += 1
             if self._early_deaths > DEATHS * len(self.devices):
                 return None
         what = f"over {lost[0].name}, which goes on from its last save" if lost else "before it had a node"
         self.progress.say(f"{_name(dead.number)} died ({_why(dead)}) {what}")
-        return self._start(dead.number)
+        return self._start_for(dead.number, watch)
 
 
 def _name(number: int) -> str:

@@ -1,5 +1,6 @@
 """Commands about checkpoints and their evaluation."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -182,7 +183,13 @@ def card(
     base: Annotated[str, typer.Option(help="Name of the pretrained encoder.")],
     condition: Annotated[str, typer.Option(help="Intermediate tasks joined by +, or none.")] = "none",
     target: Annotated[str | None, typer.Option(help="English training set of the target phase.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Seed of the run.")] = None,
+    new_names: Annotated[
+        bool, typer.Option("--new-names", help="Take names of training sets that are not known here.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a card that says how the checkpoint was trained.")
+    ] = False,
 ) -> None:
     """Write a lineage card beside a checkpoint that was trained elsewhere.
 
@@ -190,18 +197,58 @@ def card(
     """
     from pydantic import ValidationError
 
+    from train.intermediates import NONE, check_names
     from xeval.checkpoints import Checkpoint, Lineage
+    from xeval.errors import CheckpointError
 
-    Checkpoint(checkpoint, checkpoint.name).check()
+    found = Checkpoint(checkpoint, checkpoint.name)
+    found.check(card=False)
     try:
         lineage = Lineage.model_validate(
-            {"phase": phase, "base": base, "condition": condition, "target": target, "seed": seed}
+            {
+                "phase": phase,
+                "base": base,
+                "condition": condition,
+                "target": target,
+                "seed": seed,
+            }
         )
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(f"--{first['loc'][0]}: {first['msg']}.") from error
-    if phase == "target" and target is None:
+    if not base.strip():
+        raise UsageError("--base is empty; give the name of the pretrained encoder.")
+    if phase == "target" and not target:
         raise UsageError("a target-phase card needs --target, the name of the English training set.")
+    if phase != "target" and target is not None:
+        raise UsageError(f"--target is for the target phase, not for {phase}; drop it.")
+    if phase == "intermediate" and condition == NONE:
+        raise UsageError(
+            "a card of the intermediate phase needs --condition, the sets that it was trained on."
+        )
+    if phase == "base" and condition != NONE:
+        raise UsageError("a base has no --condition; drop it, or name another phase.")
+    if not new_names:
+        try:
+            check_names(condition, target)
+        except UsageError as error:
+            raise UsageError(f"{error} For a set of your own add --new-names.") from error
+    elif any(
+        not name or name != name.strip() for name in re.split("[+>]", "+".join([condition, target or "x"]))
+    ):
+        raise UsageError(
+            f"--condition {condition!r}: names are joined by + or > without blanks; put it right."
+        )
+    try:
+        before = found.lineage
+    except CheckpointError:
+        before = None  # it is damaged, and a new one is the remedy
+    if before is not None and (before.data or before.recipe or before.history) and not force:
+        raise UsageError(
+            f"{checkpoint}: its card says how it was trained (phase {before.phase}, condition {before.condition}); "
+            "to lose that for good add --force."
+        )
+    lineage.weights = found.weights_digest
     say(f"wrote {lineage.write(checkpoint)}")
 
 

@@ -76,6 +76,12 @@ def report(
     published: Annotated[
         str, typer.Option(help="Analyse published scores instead of a source: phang2020.", metavar="NAME")
     ] = "",
+    incomplete: Annotated[
+        bool,
+        typer.Option(
+            "--incomplete", help="Go on where runs lack languages, or a target lacks runs of others."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Analyse scores and write the report: gains, the contrast, its interval and the verdict.
@@ -101,6 +107,7 @@ def report(
         settings=settings_of(setting),
         data=data,
         mapping=mapping,
+        incomplete=incomplete,
         as_json=as_json,
     )
 
