@@ -207,7 +207,7 @@ def test_missing_data_and_unknown_tasks_are_named(
     task = declare(CLASSIFICATION, pairs(5))
     write(tmp_path, task, RUNS)
     declare(CLASSIFICATION, (), FileSource(("x/{lang}.tsv",), read_pawsx))
-    assert "No data root is given" in changed_items(tmp_path).notes[0]
+    assert "No folder with the data is named" in changed_items(tmp_path).notes[0]
     unknown = declare(CLASSIFICATION, pairs(5), name="gone")
     write(tmp_path, unknown, RUNS)
     monkeypatch.setattr("xeval.tasks.task", known_task)

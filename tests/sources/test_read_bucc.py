@@ -64,7 +64,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     for root in (tmp_path, HUB):
         with pytest.raises(MissingDataError, match="German"):
             source.files(root, "de", "test")
-    with pytest.raises(DataError, match="No data root"):
+    with pytest.raises(DataError, match="No folder with the data is named"):
         source.files(None, "de", "test")
     root = write_bucc(tmp_path, ("de-en.dev", "de-en.test"))
     (root / "bucc2018/de-en.test.gold").unlink()  # as XTREME's script does

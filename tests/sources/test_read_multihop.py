@@ -233,7 +233,7 @@ def test_damaged_hotpotqa(tmp_path: Path, change: dict[str, Any], problem: str) 
     with pytest.raises(DataError, match=problem):
         read_hotpotqa([write_json(tmp_path / "x.json", [{**HOTPOT, **change}])], "en")
     (tmp_path / "cut.json").write_text(json.dumps([HOTPOT])[:-9])
-    with pytest.raises(DataError, match=r"cut\.json: not the published layout"):
+    with pytest.raises(DataError, match=r"cut\.json: not JSON"):
         read_hotpotqa([tmp_path / "cut.json"], "en")
 
 

@@ -80,7 +80,7 @@ def test_blanked_answers_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("{", "no SQuAD JSON"),
+        ("{", r"x\.json: not JSON \(Expecting"),
         ('{"data": [{"paragraphs": [{"qas": []}]}]}', r"no SQuAD JSON at data\.0\.paragraphs\.0\.context"),
         ('{"data": []}', "holds no example"),
     ],

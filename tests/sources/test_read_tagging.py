@@ -281,7 +281,7 @@ def test_ccgbanks_sections_make_the_splits(tmp_path: Path) -> None:
     for root, language in ((tmp_path, "de"), (HUB, "en")):
         with pytest.raises(MissingDataError):
             SECTIONS.files(root, language, "train")
-    with pytest.raises(DataError, match="No data root is given"):
+    with pytest.raises(DataError, match="No folder with the data is named"):
         SECTIONS.files(None, "en", "train")
 
 

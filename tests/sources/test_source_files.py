@@ -44,7 +44,10 @@ def test_missing_files_name_every_pattern(tmp_path: Path) -> None:
     source = FileSource(("a/{lang}.txt", "b/{iso3}.{split}"), read_lines)
     with pytest.raises(DataError, match=r"No dev data for German below .*; tried a/de\.txt, b/deu\.dev\."):
         source.load(tmp_path, "de", "dev")
-    with pytest.raises(DataError, match="No data root is given"):
+    with pytest.raises(
+        DataError,
+        match=r"No folder with the data is named: give one with --data DIR, below which a/de\.txt is",
+    ):
         source.files(None, "de", "dev")
 
 

@@ -48,7 +48,7 @@ def test_files_lie_below_the_repositorys_name(tmp_path: Path) -> None:
     assert XNLI.files(root, "de", "test") == (root / "facebook/xnli/de/test-00000-of-00001.parquet",)
     with pytest.raises(MissingDataError, match=r"No validation data .*tried facebook/xnli/de/validation-\*"):
         XNLI.files(root, "de", "dev")
-    with pytest.raises(DataError, match="No data root is given"):
+    with pytest.raises(DataError, match="No folder with the data is named"):
         XNLI.files(None, "de", "test")
 
 

@@ -35,6 +35,14 @@ class MissingDataError(DataError):
         super().__init__(f"No {split} data for {language} {where}; {then}.")
 
 
+def no_data_root(pattern: str) -> DataError:
+    """What to say where data are read from files, and nobody said where these lie."""
+    return DataError(
+        f"No folder with the data is named: give one with --data DIR, below which {pattern} is looked for; "
+        f"--data {HUB_NAME} loads what the Hugging Face hub has."
+    )
+
+
 class NotDownloadedError(DataError):
     """The hub is switched off and the data are not in its cache."""
 

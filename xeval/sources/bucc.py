@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from xeval.digests import file_digest, text_digest
+from xeval.digests import text_digest
 from xeval.errors import DataError
 from xeval.examples import Example, Translation
 from xeval.languages import language as known_language
-from xeval.sources.base import HUB, MissingDataError, Source
+from xeval.sources.base import HUB, MissingDataError, Source, no_data_root
+from xeval.sources.files import files_digest
 from xeval.sources.text import numbered_lines
 
 SPLITS = ("dev", "test")
@@ -88,7 +89,7 @@ class BuccSource:
             DataError: no data root is given, or some of the six are missing.
         """
         if root is None:
-            raise DataError("No data root is given, but bucc2018/ is read from one; name it.")
+            raise no_data_root("bucc2018/")
         code = known_language(language).code
         tried = []
         for pattern, names in self.layouts:
@@ -107,8 +108,7 @@ class BuccSource:
 
     def digest(self, root: Path | None, language: str, split: str) -> str:
         """Digest of the six files' names and contents."""
-        parts = [(path.name, file_digest(path)) for path in self.files(root, language, split)]
-        return text_digest(language, split, *(text for part in parts for text in part))
+        return files_digest(self.files(root, language, split), language, split)
 
     def load(self, root: Path | None, language: str, split: str) -> list[Example]:
         """The pairs."""

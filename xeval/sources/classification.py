@@ -324,7 +324,7 @@ def _in_threes(pairs: Iterable[TextPair]) -> Iterator[TextPair]:
 def _xtreme_pairs(path: Path, labels: Mapping[str, str]) -> Iterator[TextPair]:
     """XTREME's prepared files: no header, no ids, quoted as spreadsheets do, tests without labels."""
     lines = (line for _, line in numbered_lines(path))
-    for number, cells in enumerate(csv.reader(lines, delimiter="\t"), 1):
+    for number, cells in enumerate(_csv_cells(path, csv.reader(lines, delimiter="\t")), 1):
         if len(cells) == 2:
             raise DataError(
                 f"{path}, row {number}: no label (XTREME's download script removes those of the test sets); "
@@ -335,3 +335,12 @@ def _xtreme_pairs(path: Path, labels: Mapping[str, str]) -> Iterator[TextPair]:
         label = label_of({"label": cells[2]}, "label", labels, path, number)
         item = f"row-{number}"
         yield TextPair(item, item, cells[0].strip(), cells[1].strip(), label)
+
+
+def _csv_cells(path: Path, reader: Iterator[list[str]]) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise DataError(
+            f"{path}: a quotation mark is never closed, or a text is too long ({error})."
+        ) from None

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from xeval.digests import file_digest, text_digest
-from xeval.errors import DataError, UsageError
+from xeval.errors import UsageError
 from xeval.examples import Example
 from xeval.languages import language as known_language
-from xeval.sources.base import HUB, MissingDataError
+from xeval.sources.base import HUB, MissingDataError, no_data_root
+from xeval.sources.text import unreadable
 
 Reader = Callable[[Sequence[Path], str], Sequence[Example]]
 
@@ -59,7 +60,7 @@ class FileSource:
             DataError: no data root is given.
         """
         if root is None:
-            raise DataError(f"No data root is given, but {self.patterns[0]} is read from one; name it.")
+            raise no_data_root(self.paths(language, split)[0])
         tried = self.paths(language, split)
         name = known_language(language).name
         split = self.split_names.get(split, split)
@@ -81,5 +82,13 @@ class FileSource:
 
 def files_digest(paths: Sequence[Path], language: str, split: str) -> str:
     """Digest of the names and contents of files that a split of a language is read from."""
-    parts = [(path.name, file_digest(path)) for path in paths]
+    parts = [(path.name, data_digest(path)) for path in paths]
     return text_digest(language, split, *(text for part in parts for text in part))
+
+
+def data_digest(path: Path) -> str:
+    """Digest of a data file's content; a DataError where it cannot be read."""
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise unreadable(path, error) from None

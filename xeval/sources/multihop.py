@@ -30,7 +30,7 @@ from xeval.errors import DataError
 from xeval.examples import Answer, Example, MultipleChoice, Question
 from xeval.sources.base import MissingDataError, Source
 from xeval.sources.parquet import parquet_rows
-from xeval.sources.text import checked, csv_rows, json_rows, numbered_lines, text_of
+from xeval.sources.text import checked, csv_rows, json_rows, numbered_lines, text_of, validated_json
 
 NOWHERE = -1
 YES_NO = ("yes", "no")
@@ -585,7 +585,7 @@ def _parse(path: Path, model: type[ModelT]) -> list[ModelT]:
             return adapter.validate_python([row for _, row in json_rows(path)])
         if path.suffix == ".parquet":
             return adapter.validate_python([row for _, row in parquet_rows(path, tuple(model.model_fields))])
-        return adapter.validate_json(path.read_bytes())
+        return validated_json(path, adapter.validate_json)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -48,8 +48,8 @@ def parquet_rows(
                     for column, known in classes.items():
                         row[column] = _named(row[column], known, f"{path}, row {number}: {column!r}")
                     yield number, row
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
         raise DataError(f"{path}: no whole Parquet file ({reason}); load it again.") from None
 
 

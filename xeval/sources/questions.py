@@ -15,7 +15,7 @@ from xeval.errors import DataError
 from xeval.examples import Answer, Question
 from xeval.languages import language as known_language
 from xeval.sources.parquet import parquet_rows
-from xeval.sources.text import checked, json_rows, text_of
+from xeval.sources.text import checked, json_rows, text_of, validated_json
 
 
 class _Answer(BaseModel):
@@ -199,7 +199,7 @@ def _rows(paths: Sequence[Path]) -> Iterator[_Row]:
 
 def _parse(path: Path) -> _File:
     try:
-        return _File.model_validate_json(path.read_bytes())
+        return validated_json(path, _File.model_validate_json)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from xeval.errors import DataError
 from xeval.examples import Example, TaggedSentence
 from xeval.languages import language as known_language
-from xeval.sources.base import HUB, MissingDataError
+from xeval.sources.base import HUB, MissingDataError, no_data_root
 from xeval.sources.files import files_digest
 from xeval.sources.text import checked, numbered_lines
 
@@ -213,7 +213,7 @@ class CcgbankSource:
             DataError: no data root is given.
         """
         if root is None:
-            raise DataError(f"No data root is given, but {self.folders[0]} is read from one; name it.")
+            raise no_data_root(self.folders[0])
         sections = CCGBANK_SECTIONS.get(split, range(0)) if language == "en" and root != HUB else range(0)
         for folder in self.folders:
             found = [

@@ -41,7 +41,7 @@ def read_choices(path: Path) -> list[Any]:
     for number, line in enumerate(_lines(path), 1):
         try:
             labels.append(json.loads(line)["label"])
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise DataError(
                 f"{path}, line {number}: a JSON object with a 'label' is needed, such as {{\"label\": 0}}."
             ) from None
@@ -119,5 +119,5 @@ def _text(path: Path) -> str:
 def _json(path: Path, pairs_hook: Any = None) -> Any:
     try:
         return json.loads(_text(path), object_pairs_hook=pairs_hook)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not JSON ({error}).") from None

@@ -12,11 +12,12 @@ and ``category`` (any word). Further columns are ignored. By kind there are:
                     counted in characters; an empty list where there is no answer)
     retrieval       source, target (its English translation)
 
-In CSV and TSV a list is written in JSON. Labels are those that occur, sorted; a checkpoint's head is matched by
+In CSV and TSV a list is written in JSON. TSV may be quoted, as data-frame libraries and spreadsheets write it, or not;
+a file that can be read both ways is refused. Labels are those that occur, sorted; a checkpoint's head is matched by
 its label names.
 """
 
-import json
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -36,7 +37,7 @@ from pydantic import (
     model_validator,
 )
 
-from xeval.digests import file_digest, text_digest
+from xeval.digests import text_digest
 from xeval.errors import DataError, UsageError, did_you_mean
 from xeval.examples import (
     Answer,
@@ -48,7 +49,9 @@ from xeval.examples import (
     Translation,
 )
 from xeval.languages import language as known_language
-from xeval.sources.text import checked, csv_rows, json_rows, tsv_rows
+from xeval.sources.files import data_digest
+from xeval.sources.quoted import is_quoted, own_tsv_rows
+from xeval.sources.text import checked, csv_rows, json_rows, parse_json
 from xeval.tasks.base import LABEL_SYNONYMS, Group, Kind, Task
 from xeval.tasks.choice import CHOICE
 from xeval.tasks.classification import CLASSIFICATION
@@ -56,11 +59,16 @@ from xeval.tasks.retrieval import RETRIEVAL
 from xeval.tasks.span_qa import SPAN_QA
 from xeval.tasks.tagging import TAGGING
 
+LARGEST_HOPS = 2**31 - 1  # what the store's column holds
 ENDINGS = (".jsonl", ".csv", ".tsv", ".parquet")
 
 
 def _from_json(value: object) -> object:
-    return json.loads(value) if isinstance(value, str) else value
+    """A list in a cell of CSV or TSV is JSON; what is wrong with it is a ValueError, which pydantic reports."""
+    try:
+        return parse_json(value, "the cell") if isinstance(value, str) else value
+    except DataError as error:
+        raise ValueError(str(error).rstrip(".")) from None
 
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -72,7 +80,7 @@ class _Row(BaseModel, ABC):
     lang: str
     id: str = ""
     cluster: str = ""
-    hops: NonNegativeInt = 0
+    hops: Annotated[NonNegativeInt, Field(le=LARGEST_HOPS)] = 0
     category: str = ""
 
     def together(self) -> str:
@@ -232,7 +240,10 @@ def task_from_file(path: Path, kind: str, group: str = "", trained_on: str = "")
             f"--task-file {path}: the task is named after the file; use letters, digits, '.', '-' and '_' only."
         )
     form = _FORMS[kind]
+    content = data_digest(path)
     examples = _read(path, form.row)
+    if data_digest(path) != content:
+        raise DataError(f"{path}: changed while it was read; start again.")
     metrics, labels = form.metrics, _labels(examples)
     chunks = kind == "tagging" and all(re.match(r"O$|[BIES]-.", tag) for tag in labels)
     if chunks:
@@ -243,7 +254,7 @@ def task_from_file(path: Path, kind: str, group: str = "", trained_on: str = "")
         group=group or form.group,  # type: ignore[arg-type]  # checked above
         languages=tuple(sorted(examples)),
         metrics=metrics,
-        source=RowFile(path, file_digest(path), examples),
+        source=RowFile(path, _as_read(path, content), examples),
         training=trained_on or None,
         labels=labels,
         # The best constant answer has no chunk. Version 1 gave the share of the most frequent tag beside chunk F1.
@@ -252,12 +263,17 @@ def task_from_file(path: Path, kind: str, group: str = "", trained_on: str = "")
     )
 
 
+def _as_read(path: Path, content: str) -> str:
+    """The content's digest, and another one for quoted TSV, whose marks were once read as text."""
+    return text_digest("unquoted", content) if path.suffix == ".tsv" and is_quoted(path) else content
+
+
 def _read(path: Path, row_type: type[_Row]) -> dict[str, tuple[Example, ...]]:
     by_language: dict[str, list[Example]] = {}
     clusters: dict[tuple[str, str], str] = {}
     for line, raw in _raw_rows(path):
         try:
-            row = row_type.model_validate({name: v for name, v in raw.items() if v not in (None, "")})
+            row = row_type.model_validate({name: v for name, v in raw.items() if not _missing(v)})
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = f"{first['loc'][0]}: " if first["loc"] else ""
@@ -277,6 +293,11 @@ def _read(path: Path, row_type: type[_Row]) -> dict[str, tuple[Example, ...]]:
     return {code: tuple(checked(examples, [path])) for code, examples in by_language.items()}
 
 
+def _missing(value: object) -> bool:
+    """Empty cells; data frames also write NaN for a text that is not there."""
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
 def _raw_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line numbers (of Parquet, row numbers from 1) and rows by column name."""
     match path.suffix:
@@ -285,14 +306,14 @@ def _raw_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         case ".csv":
             yield from csv_rows(path, ("lang",))
         case ".tsv":
-            yield from tsv_rows(path, ("lang",))
+            yield from own_tsv_rows(path, ("lang",))
         case _:
             import pyarrow as pa
             import pyarrow.parquet as pq
 
             try:
                 rows = pq.read_table(path).to_pylist()
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 raise DataError(
                     f"{path}: cannot be read as Parquet ({' '.join(str(error).split())})."
                 ) from None
