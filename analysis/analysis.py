@@ -1,14 +1,14 @@
 """One entry point: tidy scores in, everything that a report prints out."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from analysis import estimands as forms
+from analysis.collapse import Collapse, CollapsedRun, Compared, collapsed_runs, copied, without
 from analysis.estimands import Contrast, ContrastForm, contrast, has_several, match, single_conditions
 from analysis.multiplicity import Families, families
 from analysis.regressions import RegressionTable, regressions
@@ -28,7 +28,7 @@ from analysis.scores import (
 )
 from analysis.study import Both, Study, Target, build
 from analysis.variance import Method
-from analysis.verdict import Setting, Verdict, at_chance, judge, no_contrast
+from analysis.verdict import Setting, Verdict, judge, no_contrast, within
 from xeval.errors import DataError, UsageError
 
 MEAN = "mean"
@@ -71,6 +71,11 @@ class Analysis:
         regressions: the models of all cells and of the items, each fitted or with the reason why not.
         notes: what a reader must know about the data: plain sentences.
         checked, study, drawn: the scores that all this is of, as rows and as arrays, and the bootstrap's replicates.
+        unlearnt: targets on which no condition is above chance in the transfer languages.
+        copied: target -> conditions that have runs with the same scores on every item.
+        collapse: the runs that learnt nothing, and what changes without them; None where there are none.
+        limits: target -> number of first items that were evaluated, of targets that were not evaluated whole.
+        totals: target -> number of items of a language if all were evaluated, where that is known.
     """
 
     targets: Mapping[str, Target]
@@ -91,6 +96,27 @@ class Analysis:
     checked: pd.DataFrame = field(repr=False)
     study: Study = field(repr=False)
     drawn: Drawn | None = field(repr=False)
+    unlearnt: tuple[str, ...] = ()
+    copied: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    collapse: Collapse | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
+    totals: Mapping[str, int] = field(default_factory=dict)
+
+    def equivalent(self, both: Both, targets: Iterable[str]) -> bool | None:
+        """Whether a gain or contrast on ``targets`` lies inside the margin; None where these runs give no answer.
+
+        They give none with one run of a trained condition, where a target is not learnt, and where runs are copies.
+        """
+        estimable = both.points.seeds_estimable and both.logit.seeds_estimable
+        if not estimable or any(name in self.unlearnt or name in self.copied for name in targets):
+            return None
+        return within(both, self.verdict.margins)
+
+    def differ(self, contrast: Contrast) -> tuple[str, ...]:
+        """The targets of a contrast that it is a difference of, without those that only narrow the languages."""
+        return tuple(
+            name for name in contrast.targets if contrast.form.signs[self.targets[name].group] != 0.0
+        )
 
     def group(self, name: str) -> tuple[Target, ...]:
         """The targets of a group."""
@@ -107,11 +133,30 @@ class Analysis:
                 "conditions": list(self.conditions),
                 "averaged_conditions": list(self.averaged),
                 "targets": [asdict(target) for target in self.targets.values()],
-                "contrasts": {name: _contrast_dict(one) for name, one in self.contrasts.items()},
+                "limit": {
+                    name: {"first_items": limit, "of": self.totals.get(name)}
+                    for name, limit in self.limits.items()
+                }
+                or None,
+                "not_above_chance": list(self.unlearnt),
+                "copied_runs": {name: list(conditions) for name, conditions in self.copied.items()},
+                "collapsed": _collapse_dict(self.collapse),
+                "contrasts": {
+                    name: _contrast_dict(one) | {"in_margin": self.equivalent(one.mean, self.differ(one))}
+                    for name, one in self.contrasts.items()
+                },
                 "families": self.families.to_dict(),
                 **self.robustness.to_dict(),
                 "regressions": [one.to_dict() for one in self.regressions],
-                "group_gains": [_gain_dict(gain, "group") for gain in self.groups],
+                "group_gains": [
+                    _gain_dict(gain, "group")
+                    | {
+                        "in_margin": self.equivalent(
+                            gain.both, (one.name for one in self.group(gain.subject))
+                        )
+                    }
+                    for gain in self.groups
+                ],
                 "task_gains": [_gain_dict(gain, "target") for gain in self.tasks],
                 "cell_gains": [_gain_dict(gain, "target") for gain in self.cells],
                 "scores": [asdict(score) for score in self.scores],
@@ -158,7 +203,9 @@ def analyse(
         )
     contrasts = _contrasts(study)
     margins = {"points": margin_points, "logit": margin_logit}
-    notes = [*_dropped(frame, checked), *_notes(study, contrasts)]
+    collapsed = collapsed_runs(study, _told(checked, source))
+    copies = copied(study, collapsed)
+    notes = [*_dropped(frame, checked), *_notes(study, contrasts, copies)]
     key = contrasts.get(forms.KEY.name)
     drawn = draw(study) if key else None
     if isinstance(drawn, str):
@@ -178,7 +225,7 @@ def analyse(
         tasks=_tasks(study),
         groups=_groups(study),
         contrasts=contrasts,
-        verdict=_verdict(study, contrasts, margins),
+        verdict=_verdict(study, contrasts, margins, copies),
         families=Families(1.0 - confidence, (), ()),
         robustness=beside,
         regressions=regressions(checked, study) if models else (),
@@ -186,7 +233,11 @@ def analyse(
         checked=checked,
         study=study,
         drawn=drawn,
+        unlearnt=tuple(name for name in study.targets if not _learnt(study, name)),
+        copied=copies,
+        limits=_limits(checked),
     )
+    found = replace(found, collapse=_collapse(study, found, collapsed, margins))
     return replace(found, families=families(found, drawn.conditions if drawn else None))
 
 
@@ -247,7 +298,12 @@ def _with_mean(conditions: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]
     return [(MEAN, single_conditions(conditions)), *((condition, (condition,)) for condition in conditions)]
 
 
-def _verdict(study: Study, contrasts: Mapping[str, Contrast], margins: Mapping[str, float]) -> Verdict:
+def _verdict(
+    study: Study,
+    contrasts: Mapping[str, Contrast],
+    margins: Mapping[str, float],
+    copies: Mapping[str, Sequence[str]],
+) -> Verdict:
     key = contrasts.get(forms.KEY.name)
     if key is None:
         return no_contrast(_why_no_contrast(study), margins)
@@ -267,37 +323,112 @@ def _verdict(study: Study, contrasts: Mapping[str, Contrast], margins: Mapping[s
         condition_runs=(min(condition), max(condition)),
     )
     bridge = contrasts.get(forms.SAME_FORMAT.name)
-    verdict = judge(
+    return judge(
         key.mean,
         key.parts[MULTI_HOP_QA],
         key.parts[CLASSIFICATION],
         setting,
         margins,
         bridge.mean if bridge else None,
+        unlearnt=[
+            name for name in key.targets if not _above_chance(study, name, key.conditions, key.languages)
+        ],
+        copied=[name for name in key.targets if name in copies],
     )
-    unlearnt = [name for name in key.targets if not _above_chance(study, name, key)]
-    return at_chance(verdict, unlearnt) if unlearnt else verdict
 
 
-def _above_chance(study: Study, target: str, key: Contrast) -> bool:
+def _learnt(study: Study, target: str) -> bool:
+    """Whether a target is above chance in its transfer languages under some condition; true where it is unknown."""
+    return _above_chance(study, target, study.conditions_of([target]), study.transfer_languages(target))
+
+
+def _above_chance(study: Study, target: str, conditions: Sequence[str], compared: Sequence[str]) -> bool:
     """Whether some condition's mean over the compared languages is shown to exceed chance; true where it is unknown.
 
     The runs at hand count, not new seeds: the interval is over items, at the level divided by the number of conditions,
     as of several systems that guess some score above chance.
     """
-    languages = [lang for lang in key.languages if lang in study.targets[target].languages]
+    languages = [lang for lang in compared if lang in study.targets[target].languages]
     chances = [study.targets[target].chance[lang] for lang in languages]
-    if any(chance is None for chance in chances):
+    if not languages or any(chance is None for chance in chances):
         return True
     chance = 100.0 * sum(value for value in chances if value is not None) / len(chances)
     cells = [
         [(condition, target, lang) for lang in languages]
-        for condition in (BASELINE, *key.conditions)
+        for condition in (BASELINE, *conditions)
         if all((condition, target, lang) in study.blocks for lang in languages)
     ]
     level = 1.0 - (1.0 - study.method.confidence) / max(1, len(cells))
     means = (study.estimate(dict.fromkeys(own, 1.0 / len(own)), "points") for own in cells)
     return any(mean.items_interval(level)[0] > chance for mean in means)
+
+
+def _limits(checked: pd.DataFrame) -> dict[str, int]:
+    if "limit" not in checked.columns:
+        return {}
+    limits = distinct(checked[checked["limit"].notna()], ["target", "limit"])
+    return {str(target): int(limit) for target, limit in limits.itertuples(index=False)}
+
+
+def _told(checked: pd.DataFrame, source: str) -> dict[tuple[str, str, int], str]:
+    """Runs that their files call collapsed, and why."""
+    run = ["target", "condition", "seed"]
+    found: dict[tuple[str, str, int], str] = {}
+    if "constant" in checked.columns:
+        cells = checked.groupby([*run, "lang"], observed=True)["constant"].all().reset_index()
+        for (target, condition, seed), rows in cells.groupby(run, observed=True):
+            own = rows[rows["lang"] == source]
+            own = rows if own.empty else own
+            if own["constant"].all():
+                where = f"in {source}" if (own["lang"] == source).all() else "in every language"
+                found[str(target), str(condition), int(str(seed))] = (
+                    f"the same prediction for every item {where}"
+                )
+    if "collapsed" in checked.columns:
+        reasons = checked.loc[checked["collapsed"] != "", [*run, "collapsed"]].drop_duplicates(run)
+        for target, condition, seed, reason in reasons.itertuples(index=False):
+            found[str(target), str(condition), int(seed)] = str(reason).rstrip(".")
+    return found
+
+
+def _collapse(
+    study: Study, found: Analysis, runs: tuple[CollapsedRun, ...], margins: Mapping[str, float]
+) -> Collapse | None:
+    """C, group gains and task gains with and without the collapsed runs."""
+    if not runs:
+        return None
+    rest = without(study, runs)
+    contrasts = _contrasts(rest)
+    verdict = _verdict(rest, contrasts, margins, copied(rest, ()))
+    gains = {(gain.condition, gain.subject): gain.both for gain in (*_groups(rest), *_tasks(rest))}
+    touched = {run.target for run in runs}
+    groups = {study.targets[name].group for name in touched}
+    compared = [
+        Compared(name, one.mean, contrasts[name].mean if name in contrasts else None)
+        for name, one in found.contrasts.items()
+        if touched & set(one.targets) and one.form not in forms.GRID
+    ]
+    compared += [
+        Compared(f"G({gain.subject})", gain.both, gains.get((MEAN, gain.subject)))
+        for gain in found.groups
+        if gain.condition == MEAN and gain.subject in groups
+    ]
+    compared += [
+        Compared(
+            f"{gain.subject} after {gain.condition}", gain.both, gains.get((gain.condition, gain.subject))
+        )
+        for gain in found.tasks
+        if gain.condition != MEAN
+        and any(run.target == gain.subject and run.condition in (BASELINE, gain.condition) for run in runs)
+    ]
+    if verdict.headline == found.verdict.headline:
+        return Collapse(runs, tuple(compared), "Without these runs the outcome stays the same.", "")
+    return Collapse(
+        runs,
+        tuple(compared),
+        f"Without these runs the outcome is another: “{verdict.headline}” instead of “{found.verdict.headline}”.",
+        verdict.headline,
+    )
 
 
 def _why_no_contrast(study: Study) -> str:
@@ -347,30 +478,18 @@ def _dropped(frame: pd.DataFrame, checked: pd.DataFrame) -> list[str]:
     )
 
 
-def _copies(study: Study) -> list[str]:
+def _copies(copied: Mapping[str, Sequence[str]]) -> list[str]:
     """A sentence that names the targets and conditions whose runs agree on every item cluster, if there are any."""
-    found: list[str] = []
-    for name, target in study.targets.items():
-        same = []
-        for condition, seeds in target.seeds.items():
-            blocks = [study.blocks[condition, name, lang] for lang in target.languages]
-            varies = any(
-                np.ptp(block.num / np.where(block.den > 0.0, block.den, 1.0)) > 0.0 for block in blocks
-            )
-            outputs = [b"".join(block.num[run].tobytes() for block in blocks) for run in range(len(seeds))]
-            if varies and len(set(outputs)) < len(seeds):
-                same.append(condition)
-        if same:
-            found.append(f"{name} ({', '.join(same)})")
-    if not found:
+    if not copied:
         return []
+    found = "; ".join(f"{name} ({', '.join(conditions)})" for name, conditions in copied.items())
     return [
-        f"Several runs score the same on every item: {'; '.join(found)}. Unless training gave the same model again, "
+        f"Several runs score the same on every item: {found}. Unless training gave the same model again, "
         "they are copies of one run, and intervals that count them as several are too short."
     ]
 
 
-def _notes(study: Study, contrasts: Mapping[str, Contrast]) -> list[str]:
+def _notes(study: Study, contrasts: Mapping[str, Contrast], copies: Mapping[str, Sequence[str]]) -> list[str]:
     notes: list[str] = []
     if not any(study.source in target.languages for target in study.targets.values()):
         languages = sorted({lang for target in study.targets.values() for lang in target.languages})
@@ -378,7 +497,7 @@ def _notes(study: Study, contrasts: Mapping[str, Contrast]) -> list[str]:
             f"No target has scores in the language of training, {study.source}, so that every language counts as one "
             f"of transfer: {', '.join(languages)}."
         )
-    notes += _copies(study)
+    notes += _copies(copies)
     for target in study.targets.values():
         single = [
             name for name, seeds in target.seeds.items() if len(seeds) == 1 and name not in target.given
@@ -438,6 +557,25 @@ def _gain_dict(gain: Gain, subject: str) -> dict[str, Any]:
 
 def _both_dict(both: Both) -> dict[str, Any]:
     return {"points": both.points.to_dict(), "logit": both.logit.to_dict()}
+
+
+def _collapse_dict(collapse: Collapse | None) -> dict[str, Any] | None:
+    if collapse is None:
+        return None
+    return {
+        "rule": collapse.rule,
+        "runs": [asdict(run) for run in collapse.runs],
+        "sentence": collapse.sentence,
+        "headline_without": collapse.headline or None,
+        "compared": [
+            {
+                "name": one.name,
+                "with": _both_dict(one.all_runs),
+                "without": _both_dict(one.without) if one.without else None,
+            }
+            for one in collapse.compared
+        ],
+    }
 
 
 def _contrast_dict(one: Contrast) -> dict[str, Any]:

@@ -7,6 +7,7 @@ show it in its light and in its dark theme, and makes its ids unique within the 
 import functools
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
@@ -49,7 +50,13 @@ MINUS = "−"
 SHOWN, CLOSED = "•", "°"
 ROW_INCHES = 0.235
 FONTS = "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
-STYLE = {"font.size": 9.0, "axes.labelsize": 8.5, "xtick.labelsize": 8.5, "ytick.labelsize": 9.0}
+STYLE = {
+    "font.size": 9.0,
+    "axes.labelsize": 8.5,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 9.0,
+    "text.parse_math": False,  # a name with dollar signs is a name
+}
 
 
 @dataclass(frozen=True)
@@ -456,7 +463,12 @@ def finish(canvas: Any, name: str, description: str) -> Figure:
 
     stream, paper = io.StringIO(), io.BytesIO()
     # Type 42, as journals and conferences refuse Type 3 fonts.
-    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "pdf.fonttype": 42}):
+    with (
+        matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "pdf.fonttype": 42}),
+        warnings.catch_warnings(),
+    ):
+        # Letters that the font lacks are boxes in the PDF; the SVG holds the text for a reader that has them.
+        warnings.filterwarnings("ignore", message=".*Glyph .* missing from font")
         canvas.savefig(stream, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
         canvas.savefig(
             paper, format="pdf", metadata={"CreationDate": None, "Producer": None}, transparent=True

@@ -4,10 +4,12 @@ Columns: condition (``none`` is the baseline; several intermediate tasks are joi
 (-1 where there is none: the baseline is then a given checkpoint, any other condition one run of unknown seed), lang,
 item_id, cluster_id, hops (0 or empty where unknown), metric, num, den. Optional columns: main (the metric that stands
 for the target), chance (of the metric, 0 to 1), checkpoint (digest or name of the evaluated weights), parent (the
-intermediate checkpoint that it was trained from), phase (``target`` after training on the target); and of items,
-empty where unknown: category (the data set's own word for the sort of question), length (of the input, in any unit),
-overlap (share of the question's words that the text around the answer has), overlap_rank (of the answer's sentence
-among all, by overlap with the question). Further columns are ignored.
+intermediate checkpoint that it was trained from), phase (``target`` after training on the target), constant (true
+where all predictions of the run in this language are the same), collapsed (why the checkpoint's training taught
+nothing), limit (so many first items were evaluated; empty for all); and of items, empty where unknown: category (the
+data set's own word for the sort of question), length (of the input, in any unit), overlap (share of the question's
+words that the text around the answer has), overlap_rank (of the answer's sentence among all, by overlap with the
+question). Further columns are ignored.
 """
 
 from collections import defaultdict
@@ -34,12 +36,12 @@ GROUPS = (CLASSIFICATION, MULTI_HOP_CLASSIFICATION, STRUCTURED, SINGLE_HOP_QA, M
 
 TEXT = ("condition", "target", "group", "lang", "item_id", "cluster_id", "metric")
 NUMBERS = ("seed", "hops", "num", "den")
-OPTIONAL_TEXT = ("checkpoint", "parent", "phase")
+OPTIONAL_TEXT = ("checkpoint", "parent", "phase", "collapsed")
 ITEM_NUMBERS = ("length", "overlap", "overlap_rank")
 NO_SEED = -1
 UNKNOWN_HOPS = 0
 MARKED, UNMARKED = ("true", "1", "1.0"), ("false", "0", "0.0", "")
-"""What stands in the column ``main``, in small letters."""
+"""What stands in a column of true and false, in small letters."""
 KEY = ("target", "metric", "condition", "seed", "lang", "item_id")
 ROUNDING = 1e-6
 LARGEST_SEED = 2**53
@@ -96,6 +98,7 @@ def check(
         frame = frame[~diagnostic]
     frame = _typed(frame)
     _check_values(frame, baseline)
+    _check_limit(frame)
     frame = _in_order(frame)
     _check_keys(frame)
     if incomplete == "drop":
@@ -191,6 +194,12 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     for name in OPTIONAL_TEXT:
         if name in frame.columns:
             typed[name] = _names(frame, name)
+    if "constant" in frame.columns:
+        typed["constant"] = _flag(frame, "constant")
+    if "limit" in frame.columns:
+        typed["limit"] = _known_numbers(frame, "limit")
+        if (wrong := (typed["limit"] < 1) | (typed["limit"] % 1 > 0)).any():
+            raise DataError(f"{_cell(frame, wrong)}: limit is not a whole number of items of 1 or more.")
     if "category" in frame.columns:
         typed["category"] = _names(frame, "category")
     for name in ITEM_NUMBERS:
@@ -305,14 +314,19 @@ def _main(frame: pd.DataFrame) -> "pd.Series[bool]":
     """The column ``main``; without it, a target's only metric is its main one."""
     if "main" not in frame.columns:
         return frame.groupby("target", observed=True)["metric"].transform("nunique") == 1
-    marks = _names(frame, "main")
+    return _flag(frame, "main")
+
+
+def _flag(frame: pd.DataFrame, name: str) -> "pd.Series[bool]":
+    """Whether a column of true and false says true; an empty cell says false."""
+    marks = _names(frame, name)
     marked, unmarked = (
         marks.isin([mark for mark in marks.cat.categories if mark.lower() in known])
         for known in (MARKED, UNMARKED)
     )
     if (wrong := ~(marked | unmarked)).any():
         raise DataError(
-            f"{_cell(frame, wrong)}: main is {marks[wrong].iloc[0].lower()!r}; give true or false."
+            f"{_cell(frame, wrong)}: {name} is {marks[wrong].iloc[0].lower()!r}; give true or false."
         )
     return marked
 
@@ -335,6 +349,21 @@ def _check_values(frame: pd.DataFrame, baseline: str) -> None:
     if not (frame["condition"] == baseline).any():
         raise DataError(f"no baseline: no row has condition {baseline!r}; evaluate it, or rename yours.")
     main_rows(frame)
+
+
+def _check_limit(frame: pd.DataFrame) -> None:
+    """A target's rows are all of its first so many items, or all of them."""
+    if "limit" not in frame.columns:
+        return
+    known = pd.DataFrame({"target": frame["target"], "limit": frame["limit"].fillna(0.0)})
+    limits = distinct(known, ["target", "limit"])
+    if (again := limits.duplicated("target")).any():
+        target = limits.loc[again, "target"].iloc[0]
+        found = sorted(limits.loc[limits["target"] == target, "limit"])
+        listed = " and on ".join(f"the first {limit:.0f}" if limit else "all items" for limit in found)
+        raise DataError(
+            f"target {target!r}: has results on {listed}; analyse results with one limit, or without, at a time."
+        )
 
 
 def _check_keys(frame: pd.DataFrame) -> None:

@@ -1,7 +1,9 @@
 """From the key contrast to a verdict in words: what may be claimed, what may not, and what could have been seen.
 
-"Diminishes" needs the upper bound of C below 0 in points *and* in log-odds (an intersection-union test, so the level
-is not split): an interaction that is not a crossover can be removed by a monotone change of scale (Loftus 1978).
+A difference between gains is shown where C lies on one side of 0 in points *and* in log-odds (an intersection-union
+test, so the level is not split): an interaction that is not a crossover can be removed by a monotone change of scale
+(Loftus 1978). What it is a difference of is a question of its own: "the gain diminishes" also needs a gain on
+classification, shown in the same way, and a harm is called a harm. Equivalence comes before both directions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,28 +11,63 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from analysis.study import Both
-from analysis.variance import SCALES
+from analysis.variance import SCALES, Scale
 
 Outcome = Literal[
     "diminishes",
     "larger",
+    "harmed more",
+    "harmed less",
+    "harmed equally",
     "equivalent",
+    "no gain shown",
     "scale-dependent",
     "inconclusive",
     "one run per side",
     "at chance",
+    "copied runs",
     "no contrast",
 ]
+Effect = Literal["gain", "harm", "not shown"]
+"""What is shown of a gain, on both scales."""
+Direction = Literal["lower", "higher", "not shown"]
+"""What is shown of C, on both scales: the gain on multi-hop targets is lower or higher than on classification."""
+NO_CLAIM: tuple[Outcome, ...] = ("one run per side", "at chance", "copied runs", "no contrast")
 
 HEADLINES: Mapping[Outcome, str] = {
     "diminishes": "The gain is smaller on multi-hop targets, on both scales",
     "larger": "The gain is larger on multi-hop targets, on both scales",
+    "harmed more": "Multi-hop targets are harmed more than classification targets, on both scales",
+    "harmed less": "Multi-hop targets are harmed less than classification targets, on both scales",
+    "harmed equally": "Multi-hop and classification targets are harmed equally within the margin, on both scales",
     "equivalent": "The gains are equivalent within the margin, on both scales",
+    "no gain shown": "No claim: a difference is shown, but not the gain or the harm that it would be a difference of",
     "scale-dependent": "Scale-dependent: no claim",
     "inconclusive": "Inconclusive",
     "one run per side": "No verdict: a trained condition has a single run",
     "at chance": "No verdict: a compared target stays at chance in the transfer languages",
+    "copied runs": "No verdict: runs of a compared target are copies of one another",
     "no contrast": "No verdict: gains only",
+}
+
+OUTCOMES: Mapping[tuple[Direction, Effect, Effect], Outcome] = {
+    ("lower", "gain", "gain"): "diminishes",
+    ("lower", "gain", "not shown"): "diminishes",
+    ("lower", "gain", "harm"): "diminishes",
+    ("lower", "not shown", "harm"): "harmed more",
+    ("lower", "harm", "harm"): "harmed more",
+    ("higher", "gain", "gain"): "larger",
+    ("higher", "not shown", "gain"): "larger",
+    ("higher", "harm", "gain"): "larger",
+    ("higher", "harm", "not shown"): "harmed less",
+    ("higher", "harm", "harm"): "harmed less",
+}
+"""What a shown difference is called by what is shown on classification and on multi-hop targets; else no claim."""
+
+WORDS: Mapping[Effect, str] = {
+    "gain": "a gain is shown",
+    "harm": "a harm is shown",
+    "not shown": "neither a gain nor a harm is shown",
 }
 
 CONFOUNDS = (
@@ -69,19 +106,25 @@ class Verdict:
 
     Attributes:
         outcome: which branch of the decision rule holds; ``headline`` says it in words.
-        reverses: the gain on multi-hop targets is shown to be negative.
-        vanishes: the gain on multi-hop targets is shown to lie inside the margin.
-        crossover: gain on classification shown above 0 and on multi-hop shown below 0: no change of scale removes it.
+        direction: what is shown of C; ``classification`` and ``multi_hop`` are what is shown of its parts.
+        reverses: a gain on classification and a harm on multi-hop targets are shown, the harm beyond the margin.
+        vanishes: a gain on classification is shown, and that the one on multi-hop targets lies inside the margin.
+        crossover: a gain on one side and a harm on the other are shown: no change of scale removes it.
+        equivalent: whether C is shown to lie inside the margin; None where the runs allow no answer.
         sentences: the claim, its interval and its limits; ready to be quoted.
         detectable: scale -> smallest C found with 80 % power.
-        equivalence: scale -> 90 % interval of C, to be compared with ``margins``.
+        equivalence: scale -> 90 % interval of C, to be compared with ``margins``; empty where ``equivalent`` is None.
     """
 
     outcome: Outcome
     headline: str
+    direction: Direction
+    classification: Effect
+    multi_hop: Effect
     reverses: bool
     vanishes: bool
     crossover: bool
+    equivalent: bool | None
     sentences: tuple[str, ...]
     detectable: Mapping[str, float]
     equivalence: Mapping[str, tuple[float, float]]
@@ -94,7 +137,21 @@ class Verdict:
 
 def no_contrast(reason: str, margins: Mapping[str, float]) -> Verdict:
     """The verdict of a study that has no key contrast."""
-    return Verdict("no contrast", HEADLINES["no contrast"], False, False, False, (reason,), {}, {}, margins)
+    return Verdict(
+        outcome="no contrast",
+        headline=HEADLINES["no contrast"],
+        direction="not shown",
+        classification="not shown",
+        multi_hop="not shown",
+        reverses=False,
+        vanishes=False,
+        crossover=False,
+        equivalent=None,
+        sentences=(reason,),
+        detectable={},
+        equivalence={},
+        margins=margins,
+    )
 
 
 def judge(
@@ -104,6 +161,9 @@ def judge(
     setting: Setting,
     margins: Mapping[str, float],
     remaining: Both | None = None,
+    *,
+    unlearnt: Sequence[str] = (),
+    copied: Sequence[str] = (),
 ) -> Verdict:
     """The decision rule on C and its two parts.
 
@@ -111,69 +171,80 @@ def judge(
         contrast: C; ``multi_hop`` and ``classification`` are the gains it is the difference of.
         margins: scale -> half-width of the region that counts as no difference.
         remaining: C_QA, the difference to single-hop QA, where there is one.
+        unlearnt: compared targets on which the models score above chance under no condition: a difference there tells
+            how long was trained, or how answers fail, not what transfers.
+        copied: compared targets with runs that are copies of one another: their intervals are too short.
     """
-    outcome = decide(contrast, margins)
-    claims = outcome not in ("one run per side", "no contrast")
-    reverses = claims and all(multi_hop.on(scale).high < 0.0 for scale in SCALES)
-    vanishes = claims and within(multi_hop, margins)
-    crossover = reverses and all(classification.on(scale).low > 0.0 for scale in SCALES)
-    headline = HEADLINES[outcome]
-    if outcome == "diminishes" and reverses:
-        headline = "The gain reverses on multi-hop targets, on both scales"
-    elif outcome == "diminishes" and vanishes:
-        headline = "The gain vanishes on multi-hop targets, on both scales"
+    outcome = decide(contrast, multi_hop, classification, margins)
+    if outcome != "one run per side" and copied:
+        outcome = "copied runs"
+    if unlearnt:
+        outcome = "at chance"
+    claims = outcome not in NO_CLAIM
+    direction: Direction = _direction(contrast) if claims else "not shown"
+    on_classification, on_multi_hop = (
+        _effect(gain) if claims else "not shown" for gain in (classification, multi_hop)
+    )
+    crossover = {on_classification, on_multi_hop} == {"gain", "harm"}
+    vanishes = outcome == "diminishes" and within(multi_hop, margins)
     detectable: dict[str, float] = {scale: contrast.on(scale).detectable() for scale in SCALES}
-    return Verdict(
+    verdict = Verdict(
         outcome=outcome,
-        headline=headline,
-        reverses=reverses,
+        headline="",
+        direction=direction,
+        classification=on_classification,
+        multi_hop=on_multi_hop,
+        reverses=outcome == "diminishes" and on_multi_hop == "harm" and not vanishes,
         vanishes=vanishes,
         crossover=crossover,
-        sentences=_sentences(outcome, contrast, crossover, setting, margins, detectable, remaining),
+        equivalent=within(contrast, margins) if claims else None,
+        sentences=(),
         detectable=detectable,
-        equivalence={scale: contrast.on(scale).interval(equivalence_level(contrast)) for scale in SCALES},
+        equivalence={scale: contrast.on(scale).interval(equivalence_level(contrast)) for scale in SCALES}
+        if claims
+        else {},
         margins=dict(margins),
     )
-
-
-def at_chance(verdict: Verdict, targets: Sequence[str]) -> Verdict:
-    """The verdict without its claims: under no condition do the models score above chance on ``targets``.
-
-    Below chance a difference tells how long was trained, or how answers fail, not what transfers.
-    """
-    names = ", ".join(targets)
     return replace(
         verdict,
-        outcome="at chance",
-        headline=HEADLINES["at chance"],
-        reverses=False,
-        vanishes=False,
-        crossover=False,
+        headline=_headline(verdict),
         sentences=(
-            f"Under no condition do the models score above chance on {names} in the transfer languages, so a gain "
-            "there is no gain in the task, and the numbers below are no answer to the question; train longer, or a "
-            "larger encoder.",
-            *verdict.sentences,
+            *_no_answer(unlearnt, copied),
+            _estimates(contrast, multi_hop, classification, setting),
+            *_limits(verdict, multi_hop, classification),
+            *_scope(verdict, contrast, setting, remaining),
         ),
     )
 
 
-def decide(contrast: Both, margins: Mapping[str, float]) -> Outcome:
+def decide(contrast: Both, multi_hop: Both, classification: Both, margins: Mapping[str, float]) -> Outcome:
     """Which branch holds. Differing signs count as scale-dependent only where at least one scale is significant."""
-    estimates = [contrast.on(scale) for scale in SCALES]
+    estimates = [both.on(scale) for both in (contrast, multi_hop, classification) for scale in SCALES]
     if not all(estimate.seeds_estimable for estimate in estimates):
         return "one run per side"
-    below = [estimate.high < 0.0 for estimate in estimates]
-    above = [estimate.low > 0.0 for estimate in estimates]
-    if all(below):
-        return "diminishes"
+    effects = _effect(classification), _effect(multi_hop)
     if within(contrast, margins):
-        return "equivalent"
-    if all(above):
-        return "larger"
-    if any(below) or any(above):
+        return "harmed equally" if effects == ("harm", "harm") else "equivalent"
+    direction = _direction(contrast)
+    if direction != "not shown":
+        return OUTCOMES.get((direction, *effects), "no gain shown")
+    if any(contrast.on(scale).high < 0.0 or contrast.on(scale).low > 0.0 for scale in SCALES):
         return "scale-dependent"
     return "inconclusive"
+
+
+def _direction(contrast: Both) -> Direction:
+    effect = _effect(contrast)
+    return "higher" if effect == "gain" else "lower" if effect == "harm" else "not shown"
+
+
+def _effect(gain: Both) -> Effect:
+    """On which side of 0 the interval lies, on both scales."""
+    if all(gain.on(scale).low > 0.0 for scale in SCALES):
+        return "gain"
+    if all(gain.on(scale).high < 0.0 for scale in SCALES):
+        return "harm"
+    return "not shown"
 
 
 def equivalence_level(estimates: Both) -> float:
@@ -187,72 +258,156 @@ def within(estimates: Both, margins: Mapping[str, float]) -> bool:
     return all(-margins[scale] < low and high < margins[scale] for scale, (low, high) in intervals.items())
 
 
-def _sentences(
-    outcome: Outcome,
-    contrast: Both,
-    crossover: bool,
-    setting: Setting,
-    margins: Mapping[str, float],
-    detectable: Mapping[str, float],
-    remaining: Both | None,
-) -> tuple[str, ...]:
-    points, logit = contrast.points, contrast.logit
-    level = f"{100 * points.confidence:g} % CI"
-    one_run = outcome == "one run per side"
-    if one_run:
-        shown = (points.value, *points.items_interval()), (logit.value, *logit.items_interval())
-        level += " over items only"
-    else:
-        shown = (points.value, points.low, points.high), (logit.value, logit.low, logit.high)
-    (a, low, high), (b, logit_low, logit_high) = shown
-    direction = "lower" if a < 0 else "higher"
+def _headline(verdict: Verdict) -> str:
+    effects = (verdict.classification, verdict.multi_hop)
+    if verdict.outcome == "diminishes" and verdict.vanishes:
+        return "The gain vanishes on multi-hop targets, on both scales"
+    if verdict.outcome == "diminishes" and verdict.reverses:
+        return "The gain reverses on multi-hop targets, on both scales"
+    if verdict.outcome == "larger" and verdict.classification == "harm":
+        return "Multi-hop targets gain and classification targets are harmed, on both scales"
+    if verdict.outcome == "harmed more" and verdict.classification != "harm":
+        return "Multi-hop targets are harmed, classification targets less, if at all, on both scales"
+    if verdict.outcome == "harmed less" and verdict.multi_hop != "harm":
+        return "Classification targets are harmed, multi-hop targets less, if at all, on both scales"
+    if verdict.outcome == "harmed equally" and verdict.direction != "not shown":
+        more = "more" if verdict.direction == "lower" else "less"
+        return f"Multi-hop targets are harmed {more} than classification targets, but within the margin, on both scales"
+    if verdict.outcome == "equivalent":
+        gains = effects == ("gain", "gain")
+        if verdict.direction == "not shown":
+            return (
+                HEADLINES["equivalent"]
+                if gains
+                else "The effects are equivalent within the margin, on both scales"
+            )
+        words = {"lower": "smaller", "higher": "larger"} if gains else {"lower": "lower", "higher": "higher"}
+        noun = "gain" if gains else "effect"
+        return f"The {noun} is {words[verdict.direction]} on multi-hop targets, but within the margin, on both scales"
+    return HEADLINES[verdict.outcome]
+
+
+def _no_answer(unlearnt: Sequence[str], copied: Sequence[str]) -> list[str]:
+    """Why the numbers are no answer to the question."""
+    sentences = []
+    if unlearnt:
+        sentences.append(
+            f"Under no condition do the models score above chance on {', '.join(unlearnt)} in the transfer languages, "
+            "so a gain there is no gain in the task, and the numbers below are no answer to the question; train "
+            "longer, or a larger encoder."
+        )
+    if copied:
+        sentences.append(
+            f"Several runs score the same on every item of {', '.join(copied)}: unless training gave the same model "
+            "again, they are copies of one run, the intervals below are too short, and nothing is claimed; give every "
+            "run once."
+        )
+    return sentences
+
+
+def _estimates(contrast: Both, multi_hop: Both, classification: Both, setting: Setting) -> str:
+    """The estimates with the interval of their difference."""
+    low, high = _shown(contrast, "points")
+    logit_low, logit_high = _shown(contrast, "logit")
+    difference = contrast.points.value
     runs = "run" if setting.condition_runs == (1, 1) else "runs"
-    sentences = [
+    return (
         f"On these {setting.benchmarks} benchmarks and {_count(setting.languages, 'shared language')}, with "
         f"{_range(setting.baseline_runs)} baseline and {_range(setting.condition_runs)} intermediate {runs} "
-        f"per task, the mean gain was {abs(a):.2f} points {direction} on multi-hop than on classification "
-        f"targets ({level} of the difference {_signed(low)} to {_signed(high)} points; log-odds "
-        f"{_signed(b, 3)}, {_signed(logit_low, 3)} to {_signed(logit_high, 3)})."
-    ]
-    if one_run:
-        sentences.append(
+        f"per task, the mean gain over the baseline was {_signed(multi_hop.points.value)} points on multi-hop and "
+        f"{_signed(classification.points.value)} on classification targets: {abs(difference):.2f} points "
+        f"{'lower' if difference < 0 else 'higher'} on multi-hop ({_level(contrast)} of the difference "
+        f"{_signed(low)} to {_signed(high)} points; log-odds {_signed(contrast.logit.value, 3)}, "
+        f"{_signed(logit_low, 3)} to {_signed(logit_high, 3)})."
+    )
+
+
+def _limits(verdict: Verdict, multi_hop: Both, classification: Both) -> list[str]:
+    """What the outcome rests on, and what it leaves open."""
+    if verdict.outcome == "one run per side":
+        return [
             "With a single run of a trained condition the variation between training seeds cannot be "
             "estimated: the interval speaks of these very checkpoints, not of the training; train more "
             "seeds before claiming anything."
+        ]
+    if verdict.outcome in NO_CLAIM:
+        return []
+    margins, detectable = verdict.margins, verdict.detectable
+    parts = ((classification, verdict.classification), (multi_hop, verdict.multi_hop))
+    on_classification, on_multi_hop = (
+        f"{WORDS[effect]} ({_signed(gain.points.low)} to {_signed(gain.points.high)} points; log-odds "
+        f"{_signed(gain.logit.low, 3)} to {_signed(gain.logit.high, 3)})"
+        for gain, effect in parts
+    )
+    sentences = [
+        f"On both scales, {on_classification} on classification and {on_multi_hop} on multi-hop targets."
+    ]
+    if verdict.outcome == "no gain shown":
+        sentences.append(
+            "The difference is shown on both scales, but not the gain that would be larger or the harm that would be "
+            "worse, so it is not said whether a gain shrinks or a harm grows."
         )
-        return tuple(sentences)
-    if outcome == "scale-dependent":
+    if verdict.outcome == "scale-dependent":
         sentences.append(
             "The two scales do not agree, so the answer depends on how a gain is measured; neither may be "
             "quoted alone."
         )
-    if outcome == "equivalent":
+    if verdict.equivalent:
         sentences.append(
             f"The difference lies within ±{margins['points']:g} points and ±{margins['logit']:g} log-odds on "
-            "both scales."
+            "both scales" + ("." if verdict.direction == "not shown" else ", though it is shown not to be 0.")
         )
-    if outcome == "inconclusive":
+    if verdict.vanishes:
+        sentences.append(
+            f"The gain on multi-hop targets lies within ±{margins['points']:g} points and ±{margins['logit']:g} "
+            "log-odds of 0."
+        )
+    if verdict.outcome == "inconclusive":
         sentences.append(
             f"No difference was detected; the study could detect {detectable['points']:.2f} points "
             f"({detectable['logit']:.3f} log-odds) with 80 % power, so smaller differences are not ruled out."
         )
-    if crossover:
-        sentences.append(
-            "The gain is shown to be positive on classification and negative on multi-hop targets; no "
-            "change of scale can remove this pattern."
+    if verdict.crossover:
+        gain, harm = (
+            ("classification", "multi-hop")
+            if verdict.multi_hop == "harm"
+            else ("multi-hop", "classification")
         )
+        sentences.append(
+            f"The gain is shown to be positive on {gain} and negative on {harm} targets; no change of scale can remove "
+            "this pattern."
+        )
+    return sentences
+
+
+def _scope(verdict: Verdict, contrast: Both, setting: Setting, remaining: Both | None) -> list[str]:
+    """What the interval speaks of."""
+    if verdict.outcome == "one run per side":
+        return []
+    sentences = []
     if remaining is not None:
+        low, high = _shown(remaining, "points")
         sentences.append(
             "Against single-hop span QA, which shares the answer format, the difference is "
-            f"{_signed(remaining.points.value)} points ({level} {_signed(remaining.points.low)} to "
-            f"{_signed(remaining.points.high)}); the rest cannot be told apart from format, metric or "
-            "training set."
+            f"{_signed(remaining.points.value)} points ({_level(contrast)} {_signed(low)} to "
+            f"{_signed(high)}); the rest cannot be told apart from format, metric or training set."
         )
     sentences.append(
         "The interval reflects new seeds and new test items, not new tasks: with "
         f"{_count(setting.multi_hop_sets, 'multi-hop set')} nothing is claimed of multi-hop tasks in general."
     )
-    return tuple(sentences)
+    return sentences
+
+
+def _shown(both: Both, scale: Scale) -> tuple[float, float]:
+    """The interval that may be quoted: over items only where a trained condition has one run."""
+    estimate = both.on(scale)
+    return estimate.interval() if estimate.seeds_estimable else estimate.items_interval()
+
+
+def _level(both: Both) -> str:
+    items_only = "" if both.points.seeds_estimable else " over items only"
+    return f"{100 * both.points.confidence:g} % CI{items_only}"
 
 
 def _signed(value: float, digits: int = 2) -> str:

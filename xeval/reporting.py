@@ -1,6 +1,7 @@
 """From scores, wherever they come from, to a report on disk and its summary on the console."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,8 @@ def report(
             frame = read_frame(source, limit, settings=settings)
         notes = tuple(remarks)
     result = analyse_frame(frame, incomplete=incomplete, quiet=as_json)
+    if source.is_dir() and result.limits:
+        result = replace(result, totals=items_in_full(source, result.limits))
     if source.is_dir() and not _is_foreign(source, mapping):
         with remarks_to(lambda _: None):  # the same ones again
             sections = changed_items(source, data, limit, settings, quiet=as_json)
@@ -113,6 +116,23 @@ def analyse_frame(
             margin_logit=margin_logit,
             incomplete="drop" if incomplete else "refuse",
         )
+
+
+def items_in_full(store: Path, tasks: Iterable[str]) -> dict[str, int]:
+    """Items of a language of each task, where the store also holds results on all of them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found: dict[str, int] = {}
+    for task in tasks:
+        counts = []
+        for folder in sorted((store / "units" / task).glob("*/")):
+            for path in sorted(folder.glob("*.parquet"))[:1]:
+                with suppress(OSError, pa.ArrowException):  # what is damaged is told where scores are read
+                    counts.append(pq.read_metadata(path).num_rows)
+        if counts:
+            found[task] = max(counts)
+    return found
 
 
 def changed_items(

@@ -15,7 +15,7 @@ from analysis.plots import condition_slugs
 from analysis.report import parts, robustness, tables
 from analysis.report.charts import Chart, all_charts, numbers
 from analysis.report.from_items import from_items
-from analysis.report.size import sample
+from analysis.report.size import sample, smoke
 from xeval.digests import cache_root
 from xeval.files import write_whole
 
@@ -75,7 +75,10 @@ def write_report(
     from analysis.report.drawings import figures
 
     from_scores = from_items(analysis) if items else None
-    charts = all_charts(analysis, from_scores)
+    banner = smoke(analysis)
+    charts = {
+        name: parts.said_before(chart, banner) for name, chart in all_charts(analysis, from_scores).items()
+    }
     drawn = figures(analysis, charts)
     all_notes = [*analysis.notes, *notes]
     listed = parts.parts(analysis, from_scores, charts, drawn, all_notes, dict(provenance or {}))
@@ -84,6 +87,7 @@ def write_report(
         "verdict": analysis.verdict,
         "title": title,
         "sample": sample(analysis),
+        "smoke": banner,
         "parts": listed,
         "sections": sections,
         "strips": parts.strips(charts, drawn),
@@ -95,6 +99,7 @@ def write_report(
     }
     results = {
         "title": title,
+        "smoke_run": banner or None,
         "notes": all_notes,
         "provenance": dict(provenance or {}),
         "analysis": analysis.to_dict(),
@@ -194,6 +199,7 @@ def _latex(analysis: Analysis) -> dict[str, str]:
     from analysis.report.latex import latex
 
     whole = sample(analysis)
+    banner = smoke(analysis)
     slugs = condition_slugs(analysis.conditions)
     listed = [
         ("contrasts", tables.summary(analysis), whole),
@@ -201,12 +207,17 @@ def _latex(analysis: Analysis) -> dict[str, str]:
         ("gains", tables.task_gains(analysis), f"Two-way (seed × item cluster) t intervals. {whole}"),
         ("scores", tables.mean_scores(analysis), whole),
         ("scores-source", tables.source_scores(analysis), whole),
+        *zip(("collapsed", "collapsed-without"), tables.collapsed(analysis) or (), ("", ""), strict=False),
         ("conditions", robustness.conditions(analysis), ""),
         ("leave-one-out", robustness.leave_one_out(analysis), ""),
         ("scales", robustness.other_scales(analysis), ""),
         *((f"gains-{slugs[name]}", tables.cell_gains(analysis, name), whole) for name in analysis.conditions),
     ]
-    return {name: latex(table, name, caption) for name, table, caption in listed if table is not None}
+    return {
+        name: latex(parts.said_before(table, banner), name, caption)
+        for name, table, caption in listed
+        if table is not None and table.rows
+    }
 
 
 def console(analysis: Analysis) -> "Group":
@@ -225,6 +236,7 @@ def console(analysis: Analysis) -> "Group":
         padding=(1, 2),
     )
     sources = (
+        *(tables.collapsed(analysis) or ()),
         tables.summary(analysis),
         tables.mean_scores(analysis) or tables.source_scores(analysis),
         tables.grid(analysis),
@@ -238,10 +250,12 @@ def console(analysis: Analysis) -> "Group":
             right=source.labels,
         )
         for source in sources
-        if source is not None
+        if source is not None and source.rows
     ]
     notes = [Text(f"\nNote: {note}") for note in analysis.notes]
-    return Group(verdict, *shown, *notes)
+    before = [Text(banner, style="bold")] if (banner := smoke(analysis)) else []
+    after = [Text(f"\n{sentence}")] if (sentence := tables.collapsed_sentence(analysis)) else []
+    return Group(*before, verdict, *after, *shown, *notes)
 
 
 def _markdown_cell(text: str) -> str:

@@ -1,8 +1,8 @@
 """The thirteen parts of the report, in their order: what stands in each, or in a sentence why nothing does."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from analysis.analysis import Analysis
 from analysis.estimands import KEY
@@ -20,7 +20,7 @@ from analysis.regressions import RegressionTable
 from analysis.report import robustness, tables
 from analysis.report.charts import Chart
 from analysis.report.from_items import FromItems
-from analysis.report.size import sample
+from analysis.report.size import sample, smoke
 from analysis.report.tables import Table
 from analysis.robustness import REPLICATES, ROOT_SEED
 from analysis.scores import GROUPS, MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA
@@ -165,10 +165,24 @@ def parts(
         ("variance", "Variance components and regressions", _variance(analysis, charts, figures)),
         ("provenance", "Versions, seeds and settings", _provenance(analysis, provenance)),
     ]
+    banner = smoke(analysis)
     return tuple(
-        Part(place, name, title, tuple(block for block in blocks if block is not None))
+        Part(place, name, title, tuple(_said_before(block, banner) for block in blocks if block is not None))
         for place, (name, title, blocks) in enumerate(made, 1)
     )
+
+
+Captioned = TypeVar("Captioned", Chart, Table)
+
+
+def said_before(shown: Captioned, banner: str) -> Captioned:
+    """The same with ``banner`` before its caption."""
+    return replace(shown, caption=f"{banner} {shown.caption}".strip()) if banner else shown
+
+
+def _said_before(block: Block, banner: str) -> Block:
+    """A table with ``banner``; charts and heat maps have it from the start."""
+    return replace(block, table=said_before(block.table, banner)) if isinstance(block, Shown) else block
 
 
 def _graphic(
@@ -199,6 +213,10 @@ def strips(charts: Mapping[str, Chart], figures: Mapping[str, Figure]) -> Graphi
 
 def _verdict(analysis: Analysis, notes: Sequence[str]) -> Iterable[Block | None]:
     """What follows the box itself, which the templates set."""
+    if collapse := tables.collapsed(analysis):
+        yield Text(tables.collapsed_sentence(analysis))
+        for table in collapse:
+            yield _table(table) if table.rows else None
     yield Items("What this study cannot tell apart", analysis.verdict.confounds)
     yield Items("Notes on these data", tuple(notes)) if notes else None
     yield Items("How to read the numbers", READING)
@@ -279,8 +297,9 @@ def _baseline(
 
 
 def _languages(analysis: Analysis, figures: Mapping[str, Figure]) -> Iterable[Block | None]:
+    banner = f"{said} " if (said := smoke(analysis)) else ""
     yield Text(
-        f"Points over the baseline; blue is a gain, orange a loss, one colour scale for all conditions. "
+        f"{banner}Points over the baseline; blue is a gain, orange a loss, one colour scale for all conditions. "
         f"{tables.CELL_MARKS} Languages by syntactic distance to English (URIEL), those of unknown distance after "
         f"them, the language of training below the rule. Grey: not evaluated. {sample(analysis)} Two-way (seed × item "
         "cluster) t intervals show on pointing at a cell."

@@ -1,5 +1,6 @@
 """Tables and sentences on what stands beside the verdict; each is None where the analysis has no such part."""
 
+from collections.abc import Callable
 from statistics import median
 
 from analysis.analysis import MEAN, Analysis
@@ -20,6 +21,7 @@ def conditions(analysis: Analysis) -> Table | None:
     bands = analysis.robustness.bands
     if bands is None or len(bands) < 2:
         return None
+    answer = _answers(analysis)
     (family,) = [one for one in analysis.families.families if one.name == "F2"]
     tests = {one.name: one for one in family.hypotheses}
     rows = []
@@ -32,7 +34,7 @@ def conditions(analysis: Analysis) -> Table | None:
                 *(_range(*band.on(scale), scale) for scale in SCALES),
                 p_value(test.p),
                 p_value(test.adjusted),
-                _answer(test.rejected, family.opened),
+                answer(test.rejected, family.opened),
             )
         )
     if analysis.robustness.joint:
@@ -64,7 +66,7 @@ def conditions(analysis: Analysis) -> Table | None:
 
 def tests(analysis: Analysis) -> Table | None:
     """The families of tests in their order, without those of single cells."""
-    rows = []
+    rows, answer = [], _answers(analysis)
     for family in analysis.families.families:
         if not family.name.startswith("F3"):
             rows += [
@@ -74,13 +76,16 @@ def tests(analysis: Analysis) -> Table | None:
                     number(one.value, 2),
                     p_value(one.p),
                     p_value(one.adjusted),
-                    _answer(one.rejected, family.opened),
+                    answer(one.rejected, family.opened),
                 )
                 for place, one in enumerate(family.hypotheses)
             ]
     if not rows:
         return None
-    unlearnt = analysis.verdict.outcome == "at chance"
+    why = {
+        "at chance": " A compared target stays at chance, so none of this is a claim.",
+        "copied runs": " Runs of a compared target are copies of one another, so none of this is a claim.",
+    }
     return Table(
         title="Tests in their order",
         caption=(
@@ -89,7 +94,7 @@ def tests(analysis: Analysis) -> Table | None:
             "the larger of the two scales', two-sided; 1 where the signs differ or a trained condition has one run. "
             "Adjusted within the family by Holm's method, C of each intermediate task "
             f"{'jointly (minP)' if analysis.robustness.joint else 'too'}. Closed: not tested, its p-values describe "
-            "only." + (" A compared target stays at chance, so none of this is a claim." if unlearnt else "")
+            "only." + why.get(analysis.verdict.outcome, "")
         ),
         columns=("family", "difference from 0", "points", "p", "adjusted p", "shown"),
         rows=tuple(rows),
@@ -308,8 +313,12 @@ def p_value(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _answer(rejected: bool, opened: bool) -> str:
-    return "closed" if not opened else "yes" if rejected else "no"
+def _answers(analysis: Analysis) -> Callable[[bool, bool], str]:
+    """What a test says; nothing where the compared targets allow no claim."""
+    claims = analysis.verdict.outcome not in ("at chance", "copied runs")
+    return lambda rejected, opened: (
+        "closed" if not opened else "–" if not claims else "yes" if rejected else "no"
+    )
 
 
 def hops(analysis: Analysis, items: FromItems) -> Table:

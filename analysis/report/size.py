@@ -20,6 +20,22 @@ def sample(analysis: Analysis, targets: Iterable[str] | None = None) -> str:
     )
 
 
+def smoke(analysis: Analysis) -> str:
+    """That a test run on the first items is shown; empty where everything was evaluated."""
+    listed: dict[str, list[str]] = {}
+    for name, limit in analysis.limits.items():
+        counted = max(analysis.targets[name].items.values()) if name in analysis.targets else limit
+        whole = analysis.totals.get(name)
+        if whole is None or whole > counted:
+            of = f" of {whole:,}" if whole else ""
+            listed.setdefault(f"the first {min(limit, counted):,}{of} items", []).append(name)
+    if not listed:
+        return ""
+    several = sum(map(len, listed.values())) < len(analysis.targets) or len(listed) > 1
+    what = "; ".join(f"{items} ({', '.join(names)})" if several else items for items, names in listed.items())
+    return f"Smoke run (--limit): {what} of each language, not the test set."
+
+
 def size_of_contrast(analysis: Analysis) -> str:
     """What C stands on; empty where there is no C."""
     key = analysis.contrasts.get(KEY.name)

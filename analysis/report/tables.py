@@ -16,7 +16,7 @@ from analysis.scores import (
     SINGLE_HOP_QA,
 )
 from analysis.study import Both
-from analysis.verdict import within
+from analysis.variance import SCALES
 
 CELL_MARKS = (
     f"{SHOWN}: shown by the Benjamini–Hochberg method within condition and target, on both scales, after all families "
@@ -64,7 +64,7 @@ def summary(analysis: Analysis) -> Table | None:
                 (
                     f"G({gain.subject})",
                     f"{targets} target{'s' if targets > 1 else ''}",
-                    *_numbers(gain.both, analysis),
+                    *_numbers(gain.both, analysis, [target.name for target in analysis.group(gain.subject)]),
                 )
             )
     strong: set[int] = set()
@@ -72,7 +72,9 @@ def summary(analysis: Analysis) -> Table | None:
     for name, contrast in analysis.contrasts.items():
         if name not in grid:
             strong.add(len(rows))
-            rows.append((name, contrast.form.formula, *_numbers(contrast.mean, analysis)))
+            rows.append(
+                (name, contrast.form.formula, *_numbers(contrast.mean, analysis, analysis.differ(contrast)))
+            )
     if not rows:
         return None
     margins, inner = verdict.margins, 200 * analysis.method.confidence - 100
@@ -85,7 +87,8 @@ def summary(analysis: Analysis) -> Table | None:
             "format fixed; C − C_QA mixes format, metric, chance level and training set. Seeds: share of "
             "the variance that comes from training seeds. Detectable: smallest true value found with 80 % "
             f"power (t formula; optimistic below 5 seeds). In margin: whether the {inner:g} % interval lies within "
-            f"±{margins['points']:g} points and ±{margins['logit']:g} log-odds." + _items_only(analysis)
+            f"±{margins['points']:g} points and ±{margins['logit']:g} log-odds; – where a target is not learnt, runs "
+            "are copies, or a trained condition has one run." + _items_only(analysis)
         ),
         columns=(
             "",
@@ -102,6 +105,59 @@ def summary(analysis: Analysis) -> Table | None:
         strong=frozenset(strong),
         aside=1,
     )
+
+
+def collapsed(analysis: Analysis) -> tuple[Table, Table] | None:
+    """The runs that learnt nothing, and what changes without them; None where there are none."""
+    found = analysis.collapse
+    if found is None:
+        return None
+    by_reason: dict[tuple[str, str, str], list[str]] = {}
+    for run in found.runs:
+        by_reason.setdefault((run.target, run.condition, run.reason), []).append(
+            "given" if run.seed < 0 else str(run.seed)
+        )
+    runs = Table(
+        title="Collapsed runs",
+        caption=f"{found.rule} They stay in every other number of this report.",
+        columns=("target", "condition", "seeds", "why"),
+        rows=tuple((target, name, ", ".join(seeds), why) for (target, name, why), seeds in by_reason.items()),
+        labels=4,
+        keys=tuple({"target": target, "condition": name} for target, name, _ in by_reason),
+    )
+    compared = Table(
+        title="With and without collapsed runs",
+        caption=f"{found.sentence} –: cannot be computed without them." + _items_only(analysis),
+        columns=(
+            "",
+            f"points, all runs [{level(analysis)}]",
+            "points, without",
+            f"log-odds, all runs [{level(analysis)}]",
+            "log-odds, without",
+        ),
+        rows=tuple(
+            (
+                one.name,
+                *(
+                    interval(both, scale) if both else "–"
+                    for scale in SCALES
+                    for both in (one.all_runs, one.without)
+                ),
+            )
+            for one in found.compared
+        ),
+    )
+    return runs, compared
+
+
+def collapsed_sentence(analysis: Analysis) -> str:
+    """How many runs learnt nothing, and whether the outcome changes without them; empty where none did."""
+    found = analysis.collapse
+    if found is None:
+        return ""
+    runs = sum(len(seeds) for target in analysis.targets.values() for seeds in target.seeds.values())
+    count = f"{len(found.runs)} of {runs} runs" if runs > 1 else "the only run"
+    return f"Collapsed: {count} learnt nothing (see the table of collapsed runs). {found.sentence}"
 
 
 def retention(analysis: Analysis) -> str | None:
@@ -180,7 +236,7 @@ def retrieval(analysis: Analysis) -> Table | None:
             "seeds",
         ),
         rows=tuple(
-            (gain.subject, _condition(gain.condition), *_numbers(gain.both, analysis)[:4])
+            (gain.subject, _condition(gain.condition), *_numbers(gain.both, analysis, [gain.subject])[:4])
             for gain in _unique_means(gains)
         ),
         labels=2,
@@ -370,7 +426,8 @@ def _score(score: Score | None) -> str:
     return f"{score.score:.1f}" + ("" if score.spread is None else f" ± {score.spread:.1f}")
 
 
-def _numbers(both: Both, analysis: Analysis) -> tuple[str, ...]:
+def _numbers(both: Both, analysis: Analysis, targets: Sequence[str]) -> tuple[str, ...]:
+    answers = {True: "yes", False: "no", None: "–"}
     points, estimable = both.points, both.points.seeds_estimable
     return (
         interval(both, "points"),
@@ -378,7 +435,7 @@ def _numbers(both: Both, analysis: Analysis) -> tuple[str, ...]:
         f"{points.df if estimable else points.df_items:.0f}",
         f"{100 * points.share_seeds:.0f} %" if estimable else "–",
         f"{points.detectable():.2f}" if estimable else "–",
-        ("yes" if within(both, analysis.verdict.margins) else "no") if estimable else "–",
+        answers[analysis.equivalent(both, targets)],
     )
 
 

@@ -274,6 +274,9 @@ def study(rng, gains: tuple[float, float], base: tuple[float, float] = (60, 60),
     return synthetic.frame(tasks, rng, {"none": 6, "mnli": 3}, cluster_sd=3.0)
 
 
+CLAIMS = ("diminishes", "larger", "harmed more", "harmed less")
+
+
 def verdicts(studies: int, *args, margin_points: float = 1.0, margin_logit: float = 0.05, **options):
     """How often each outcome was given, and beside them: crossover, and C's 95 % interval covers the truth."""
     rng = np.random.default_rng(8)
@@ -288,6 +291,7 @@ def verdicts(studies: int, *args, margin_points: float = 1.0, margin_logit: floa
         )
         found[analysis.verdict.outcome] += 1
         found["crossover"] += analysis.verdict.crossover
+        found["claims"] += analysis.verdict.outcome in CLAIMS
         low, high = analysis.contrasts["C"].mean.points.interval()
         found["covered"] += low < multi_hop - classification < high
     print(studies, args, dict(found))
@@ -305,12 +309,12 @@ class TestThousandStudies:
 
     def test_no_difference(self) -> None:
         found = verdicts(300, (4.0, 4.0))
-        assert found["diminishes"] + found["larger"] <= allowed(300, 0.05)
+        assert found["claims"] <= allowed(300, 0.05)
         assert found["covered"] >= 300 - allowed(300, 0.05)
 
     def test_one_point_less(self) -> None:
         found = verdicts(200, (4.0, 3.0))
-        assert found["larger"] <= allowed(200, 0.025)
+        assert found["larger"] + found["harmed less"] <= allowed(200, 0.025)
         assert found["covered"] >= 200 - allowed(200, 0.05)
 
     def test_a_difference_as_large_as_the_margin_is_not_called_equivalent(self) -> None:
@@ -325,7 +329,7 @@ class TestThousandStudies:
     def test_equal_points_near_the_ceiling(self) -> None:
         """+10 points from 86 and from 50: equal in points, 1.36 against 0.41 in log-odds."""
         found = verdicts(150, (10.0, 10.0), base=(86, 50), clusters=150)
-        assert found["diminishes"] + found["larger"] <= allowed(150, 0.05)
+        assert found["claims"] <= allowed(150, 0.05)
         assert found["scale-dependent"] >= 0.9 * 150
 
     def test_crossover(self) -> None:

@@ -15,7 +15,7 @@ import pytest
 import synthetic
 from rich.console import Console
 
-from analysis import analyse
+from analysis import analyse, plots
 from analysis.report import Section, console, write_report
 from analysis.report.from_items import FromItems, from_items
 from analysis.report.latex import latex
@@ -481,3 +481,20 @@ def test_parts_that_do_not_exist_say_why(frame, tmp_path):
     results = json.loads((tmp_path / "results.json").read_text())["analysis"]
     assert results["bootstrap"] is results["bands"] is results["evidence"] is results["leave_one_out"] is None
     assert results["specification_curve"] is results["baseline_control"] is None
+
+
+def test_names_with_dollar_signs_and_foreign_letters_are_drawn_as_they_are() -> None:
+    gains = {"$x_1$ 条件": 4.0}
+    tasks = [
+        synthetic.Task("$\\bad{$", "classification", 60, gains, clusters=8),
+        synthetic.Task("链", "multi-hop QA", 60, gains, clusters=8),
+    ]
+    found = analyse(
+        synthetic.frame(tasks, np.random.default_rng(0), {"none": 2, "$x_1$ 条件": 2}), models=False
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = [plots.forest(found).svg, plots.heat_map(found, "$x_1$ 条件").svg]
+    for svg in drawn:
+        assert "$\\bad{$" in svg
+        assert "链" in svg

@@ -71,6 +71,10 @@ BAD = {
     "seed is below -1": lambda f: f.assign(seed=f["seed"].mask(f["condition"] == "mnli", -2 - f["seed"])),
     "seed is beyond 2^53": lambda f: f.assign(seed=f["seed"] + 1e30),
     "hops is beyond 2^53": lambda f: f.assign(hops=1e30),
+    "limit is not a whole number": lambda f: f.assign(limit=2.5),
+    "has results on all items and on the first 60": lambda f: f.assign(
+        limit=f["seed"].map({0: 60.0}).where(f["target"] == "pairs")
+    ),
     "hops is negative": lambda f: f.assign(hops=f["hops"].mask(f.index == 7, -1)),
     "chance is 'half', not a number": lambda f: f.assign(chance="half"),
     "main is 'main'; give true or false": lambda f: f.assign(main="main"),

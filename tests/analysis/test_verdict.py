@@ -8,6 +8,8 @@ import pytest
 import synthetic
 
 from analysis import analyse
+from analysis.report.robustness import tests as table_of_tests
+from analysis.report.tables import summary
 from analysis.study import Both
 from analysis.variance import Estimate
 from analysis.verdict import CONFOUNDS, Setting, judge, within
@@ -25,7 +27,17 @@ def both(points, logit, estimable=True):
     return Both(estimate(*points, estimable), estimate(*logit, estimable))
 
 
-def verdict(points, logit, multi_hop=((1, 1), (0.1, 0.1)), classification=((3, 0.5), (0.3, 0.05)), **options):
+GAIN, HARM, UNKNOWN = ((3, 0.5), (0.3, 0.05)), ((-3, 0.5), (-0.3, 0.05)), ((0.2, 1), (0.02, 0.1))
+EFFECTS = {"gain": GAIN, "harm": HARM, "not shown": UNKNOWN}
+LOWER, HIGHER = ((-6, 1), (-0.6, 0.1)), ((6, 1), (0.6, 0.1))
+EQUAL, EQUAL_BUT_LOWER, EQUAL_BUT_HIGHER = (
+    ((0.1, 0.3), (0.01, 0.01)),
+    ((-0.5, 0.2), (-0.02, 0.005)),
+    ((0.5, 0.2), (0.02, 0.005)),
+)
+
+
+def verdict(points, logit, multi_hop=GAIN, classification=GAIN, **options):
     contrast = both(points, logit, options.pop("estimable", True))
     return judge(contrast, both(*multi_hop), both(*classification), SETTING, MARGINS, **options)
 
@@ -45,21 +57,173 @@ def verdict(points, logit, multi_hop=((1, 1), (0.1, 0.1)), classification=((3, 0
         ((-1, 1), (0.1, 0.1), "inconclusive"),
     ],
 )
-def test_every_branch(points, logit, outcome):
+def test_every_branch_of_the_difference(points, logit, outcome):
     assert verdict(points, logit).outcome == outcome
 
 
-def test_reverses_vanishes_and_crossover():
-    reversed_ = verdict((-6, 1), (-0.6, 0.1), multi_hop=((-3, 0.5), (-0.3, 0.05)))
-    assert reversed_.reverses
-    assert reversed_.crossover
-    assert "reverses" in reversed_.headline
-    vanished = verdict((-3, 1), (-0.3, 0.1), multi_hop=((0.1, 0.2), (0.01, 0.01)))
+# What is shown of C, of the gain on classification, of that on multi-hop targets -> outcome, words of the headline.
+CLAIMS = {
+    ("lower", "gain", "gain"): ("diminishes", "The gain is smaller on multi-hop targets"),
+    ("lower", "gain", "not shown"): ("diminishes", "The gain is smaller on multi-hop targets"),
+    ("lower", "gain", "harm"): ("diminishes", "The gain reverses on multi-hop targets"),
+    ("lower", "harm", "gain"): ("no gain shown", "No claim"),
+    ("lower", "harm", "not shown"): ("no gain shown", "No claim"),
+    ("lower", "harm", "harm"): (
+        "harmed more",
+        "Multi-hop targets are harmed more than classification targets",
+    ),
+    ("lower", "not shown", "gain"): ("no gain shown", "No claim"),
+    ("lower", "not shown", "not shown"): ("no gain shown", "No claim"),
+    ("lower", "not shown", "harm"): (
+        "harmed more",
+        "Multi-hop targets are harmed, classification targets less, if at all",
+    ),
+    ("higher", "gain", "gain"): ("larger", "The gain is larger on multi-hop targets"),
+    ("higher", "gain", "not shown"): ("no gain shown", "No claim"),
+    ("higher", "gain", "harm"): ("no gain shown", "No claim"),
+    ("higher", "harm", "gain"): ("larger", "Multi-hop targets gain and classification targets are harmed"),
+    ("higher", "harm", "not shown"): (
+        "harmed less",
+        "Classification targets are harmed, multi-hop targets less, if at all",
+    ),
+    ("higher", "harm", "harm"): (
+        "harmed less",
+        "Multi-hop targets are harmed less than classification targets",
+    ),
+    ("higher", "not shown", "gain"): ("larger", "The gain is larger on multi-hop targets"),
+    ("higher", "not shown", "not shown"): ("no gain shown", "No claim"),
+    ("higher", "not shown", "harm"): ("no gain shown", "No claim"),
+    **{("not shown", c, m): ("inconclusive", "Inconclusive") for c in EFFECTS for m in EFFECTS},
+    **{
+        ("equal", c, m): ("equivalent", "The effects are equivalent within the margin")
+        for c in EFFECTS
+        for m in EFFECTS
+    },
+    ("equal", "gain", "gain"): ("equivalent", "The gains are equivalent within the margin"),
+    ("equal", "harm", "harm"): ("harmed equally", "harmed equally within the margin"),
+    **{
+        (f"equal, {way}", c, m): (
+            "equivalent",
+            f"The effect is {way} on multi-hop targets, but within the margin",
+        )
+        for way in ("lower", "higher")
+        for c in EFFECTS
+        for m in EFFECTS
+    },
+    ("equal, lower", "gain", "gain"): (
+        "equivalent",
+        "The gain is smaller on multi-hop targets, but within the margin",
+    ),
+    ("equal, higher", "gain", "gain"): (
+        "equivalent",
+        "The gain is larger on multi-hop targets, but within the margin",
+    ),
+    ("equal, lower", "harm", "harm"): (
+        "harmed equally",
+        "harmed more than classification targets, but within the margin",
+    ),
+    ("equal, higher", "harm", "harm"): (
+        "harmed equally",
+        "harmed less than classification targets, but within the margin",
+    ),
+}
+CONTRASTS = {
+    "lower": LOWER, "higher": HIGHER, "not shown": ((-1, 1), (-0.1, 0.1)), "equal": EQUAL,
+    "equal, lower": EQUAL_BUT_LOWER, "equal, higher": EQUAL_BUT_HIGHER,
+}  # fmt: skip
+
+
+def test_the_table_of_claims_has_every_combination():
+    assert set(CLAIMS) == {(c, a, b) for c in CONTRASTS for a in EFFECTS for b in EFFECTS}
+
+
+@pytest.mark.parametrize("case", CLAIMS, ids="; ".join)
+def test_a_claim_says_no_more_than_is_shown_of_the_difference_and_of_both_gains(case):
+    contrast, classification, multi_hop = case
+    found = verdict(*CONTRASTS[contrast], EFFECTS[multi_hop], EFFECTS[classification])
+    outcome, words = CLAIMS[case]
+    assert found.outcome == outcome
+    assert words in found.headline
+    assert (found.classification, found.multi_hop) == (classification, multi_hop)
+    text = " ".join((found.headline, *found.sentences))
+    # The words of a gain that shrinks need a gain; the words of harm need a harm.
+    assert classification == "gain" or not any(
+        word in found.headline for word in ("smaller", "diminish", "vanish", "reverse")
+    )
+    assert "harm" in (classification, multi_hop) or "are harmed" not in text
+    assert found.reverses == ("reverses" in found.headline)
+    assert found.reverses <= (classification == "gain" and multi_hop == "harm")
+    assert found.crossover == ({classification, multi_hop} == {"gain", "harm"})
+    assert found.crossover == ("no change of scale can remove" in text)
+    assert found.equivalent == contrast.startswith("equal")
+    shown = {
+        "gain": "a gain is shown",
+        "harm": "a harm is shown",
+        "not shown": "neither a gain nor a harm is shown",
+    }
+    assert f"On both scales, {shown[classification]} (" in found.sentences[1]
+    assert f"on classification and {shown[multi_hop]} (" in found.sentences[1]
+
+
+def test_a_gain_on_one_scale_only_is_no_gain():
+    for gain in (((3, 0.5), (0.03, 0.05)), ((0.3, 0.5), (0.3, 0.05)), ((3, 0.5), (-0.3, 0.05))):
+        assert verdict(*LOWER, UNKNOWN, gain).outcome == "no gain shown"
+        assert verdict(*HIGHER, gain, UNKNOWN).outcome == "no gain shown"
+    for harm in (((-3, 0.5), (-0.03, 0.05)), ((-0.3, 0.5), (-0.3, 0.05))):
+        assert verdict(*LOWER, harm, UNKNOWN).outcome == "no gain shown"
+        assert not verdict(*LOWER, harm, GAIN).reverses
+
+
+def test_harm_on_both_sides_is_not_a_gain_that_reverses():
+    """G(CLS) -5 and G(MH) -10, then -5 and 0."""
+    harm = ((-5, 0.5), (-0.4, 0.05))
+    worse = verdict((-5, 1), (-0.4, 0.1), ((-10, 0.5), (-0.8, 0.05)), harm)
+    assert worse.headline == "Multi-hop targets are harmed more than classification targets, on both scales"
+    assert (
+        "was −10.00 points on multi-hop and −5.00 on classification targets: 5.00 points lower"
+        in worse.sentences[0]
+    )
+    spared = verdict((5, 1), (0.4, 0.1), ((0, 0.5), (0, 0.05)), harm)
+    assert (
+        spared.headline
+        == "Classification targets are harmed, multi-hop targets less, if at all, on both scales"
+    )
+
+
+def test_a_gain_vanishes_only_where_there_is_one_on_classification():
+    nothing = ((0.1, 0.2), (0.01, 0.01))
+    vanished = verdict((-3, 1), (-0.3, 0.1), nothing)
     assert vanished.vanishes
-    assert not vanished.reverses
-    assert "vanishes" in vanished.headline
-    small = verdict((-3, 1), (-0.3, 0.1), multi_hop=((0.1, 0.2), (0.01, 0.1)))
-    assert not small.vanishes
+    assert vanished.headline == "The gain vanishes on multi-hop targets, on both scales"
+    assert "lies within ±1 points and ±0.05 log-odds of 0" in " ".join(vanished.sentences)
+    assert not verdict((-3, 1), (-0.3, 0.1), ((0.1, 0.2), (0.01, 0.1))).vanishes
+    for classification in (UNKNOWN, HARM):
+        found = verdict((-3, 1), (-0.3, 0.1), nothing, classification)
+        assert found.outcome == "no gain shown"
+        assert not found.vanishes
+    small_harm = verdict((-3, 1), (-0.3, 0.1), ((-0.3, 0.1), (-0.03, 0.01)))
+    assert (small_harm.vanishes, small_harm.reverses, small_harm.crossover) == (True, False, True)
+
+
+def test_equivalence_comes_before_both_directions():
+    lower, higher = verdict(*EQUAL_BUT_LOWER), verdict(*EQUAL_BUT_HIGHER)
+    assert lower.outcome == higher.outcome == "equivalent"
+    assert lower.equivalent is higher.equivalent is True
+    assert (lower.direction, higher.direction) == ("lower", "higher")
+    assert lower.headline.replace("smaller", "larger") == higher.headline
+    assert "though it is shown not to be 0" in " ".join(lower.sentences)
+
+
+@pytest.mark.parametrize("reason", [{"unlearnt": ["chains"]}, {"copied": ["chains"]}])
+@pytest.mark.parametrize("contrast", [EQUAL, LOWER, HIGHER])
+def test_nothing_is_called_equivalent_or_different_where_a_target_is_not_learnt_or_copied(reason, contrast):
+    found = verdict(*contrast, HARM, GAIN, **reason)
+    assert found.outcome == {"unlearnt": "at chance", "copied": "copied runs"}[next(iter(reason))]
+    assert (found.equivalent, found.equivalence, found.direction) == (None, {}, "not shown")
+    assert [found.reverses, found.vanishes, found.crossover] == [False] * 3
+    text = " ".join(found.sentences)
+    assert "chains" in found.sentences[0]
+    assert not any(word in text for word in ("is shown", "lies within", "was detected", "change of scale"))
 
 
 def test_a_margin_must_hold_on_both_scales():
@@ -79,7 +243,10 @@ def test_sentences_quote_the_numbers_and_the_limits():
     found = verdict((-1, 1), (-0.1, 0.1), remaining=both((-0.4, 1), (0, 0.1)))
     text = " ".join(found.sentences)
     assert "2 benchmarks and 5 shared languages, with 9 baseline and 3–5 intermediate runs" in text
-    assert "1.00 points lower on multi-hop" in text
+    assert (
+        "+3.00 points on multi-hop and +3.00 on classification targets: 1.00 points lower on multi-hop"
+        in text
+    )
     assert "−3.09 to +1.09 points" in text
     assert f"could detect {found.detectable['points']:.2f} points" in text
     assert (
@@ -170,13 +337,35 @@ def test_wrong_use_is_refused():
 def test_nothing_is_claimed_of_targets_that_no_condition_learns() -> None:
     frame = synthetic.study(np.random.default_rng(5), contrast=-20.0)
     learnt = analyse(frame.assign(chance=0.2))
-    assert learnt.verdict.outcome == "diminishes"
+    assert learnt.verdict.outcome == "harmed more"
     chance = frame["target"].map(lambda name: 0.9 if name == "chains" else 0.2)
     floor = analyse(frame.assign(chance=chance))
     assert floor.verdict.outcome == "at chance"
     assert not floor.verdict.reverses
     assert "above chance on chains in the transfer languages, so" in floor.verdict.sentences[0]
     assert floor.contrasts["C"] == learnt.contrasts["C"]
+    assert floor.unlearnt == ("chains",)
+
+
+@pytest.mark.parametrize("reason", ["not learnt", "copied"])
+def test_neither_table_nor_json_calls_what_was_not_learnt_or_is_copied_equivalent(reason) -> None:
+    frame = synthetic.study(np.random.default_rng(16), cluster_sd=3.0)
+    chains = frame["target"] == "chains"
+    if reason == "not learnt":
+        frame = frame.assign(chance=frame["target"].map({"chains": 0.9}))
+    else:
+        copy = frame.groupby(["target", "lang", "item_id"])["num"].transform("first")
+        frame = frame.assign(num=frame["num"].mask(chains, copy))
+    found = analyse(frame, margin_points=90.0, margin_logit=9.0, models=False)
+    assert found.verdict.outcome == {"not learnt": "at chance", "copied": "copied runs"}[reason]
+    rows = {row[0]: row[-1] for row in summary(found).rows}
+    assert rows["C"] == rows["C_QA"] == rows["G(multi-hop QA)"] == "–"
+    assert rows["G(classification)"] == rows["G(single-hop QA)"] == rows["C − C_QA"] == "yes"
+    numbers = found.to_dict()
+    assert numbers["contrasts"]["C"]["in_margin"] is numbers["verdict"]["equivalent"] is None
+    assert numbers["contrasts"]["C − C_QA"]["in_margin"] is True
+    assert {gain["in_margin"] for gain in numbers["group_gains"] if gain["group"] == "multi-hop QA"} == {None}
+    assert {row[-1] for row in table_of_tests(found).rows} <= {"–", "closed"}
 
 
 def test_systems_that_guess_are_not_above_chance() -> None:
