@@ -829,7 +829,8 @@ class StepWatcher:
         how = f" [{recipe}]" if recipe and (unit.task.name, recipe) not in self._recipes else ""
         self._recipes.add((unit.task.name, recipe))
         collapsed = ", COLLAPSED" if record.constant is not None else ""
-        self._steps.finished(f"{unit.name}: {record.main_metric} {100 * score:.1f}{chance}{collapsed}{how}")
+        shown = "-, nothing to score" if np.isnan(score) else f"{100 * score:.1f}"
+        self._steps.finished(f"{unit.name}: {record.main_metric} {shown}{chance}{collapsed}{how}")
 
     def failed(self, unit: Unit, reason: str) -> None:
         """A unit failed."""
