@@ -20,6 +20,7 @@ from xeval.checkpoints import PARTIAL_SUFFIX, Checkpoint, Lineage
 from xeval.errors import CheckpointError, UsageError, did_you_mean
 from xeval.failures import as_one_sentence, log_file
 from xeval.files import make_folders, publish
+from xeval.layouts import sentence_modules
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -241,6 +242,8 @@ def _load(name: str, revision: str | None) -> EncoderSource:
             stored.update(tensors.keys())
     has_pooler = any("pooler" in key for key in stored)
     state = {key: value for key, value in model.state_dict().items() if has_pooler or "pooler" not in key}
+    others = [module.kind for module in sentence_modules(path)[1:]]
+    left_out = f"the Transformer of a sentence-transformers folder, without its {', '.join(others)}"
     card = checkpoint.lineage  # what a base says of itself holds for a base made from it
     return EncoderSource(
         model_class=type(model),
@@ -250,7 +253,7 @@ def _load(name: str, revision: str | None) -> EncoderSource:
         parent=checkpoint.digest,
         recipe=recipe,
         drawn=tuple(card.recipe.get("drawn_weights", ())) if card else (),
-        notes=(card.notes,) if card and card.notes else (),
+        notes=((card.notes,) if card and card.notes else ()) + ((left_out,) if others else ()),
     )
 
 

@@ -489,8 +489,8 @@ class _Run:
             weights = {name: tensor for name, tensor in weights.items() if not name.startswith("pooler.")}
         model.save_pretrained(finished, state_dict=weights)
         for name in TOKENIZER_FILES:
-            if (job.parent.path / name).exists():
-                shutil.copyfile(job.parent.path / name, finished / name)
+            if (job.parent.files / name).exists():
+                shutil.copyfile(job.parent.files / name, finished / name)
         card = lineage_card(
             job,
             self.data,

@@ -297,6 +297,17 @@ def test_every_file_of_the_modules_is_part_of_the_digest_and_a_plain_folder_keep
     assert set(RETRIEVAL.resolve({}, Checkpoint(tiny_encoder, "plain"))) == set(RETRIEVAL.defaults)
 
 
+def test_a_folder_of_the_older_layout_is_one_checkpoint_beside_the_states_of_its_run(
+    tmp_path: Path, tiny_encoder: Path
+) -> None:
+    for name in ("run", "run/checkpoint-5"):
+        sentence_folder(tmp_path / "root" / name, tiny_encoder, [pooling("cls")], inside="0_Transformer")
+    shutil.copytree(tiny_encoder, tmp_path / "root/run/other")
+    assert [checkpoint.name for checkpoint in discover(tmp_path / "root")] == ["run", "run/other"]
+    (tmp_path / "root/modules.json").write_text("{}")  # of something else
+    assert len(list(discover(tmp_path / "root"))) == 2
+
+
 def entry(number: int, kind: str, library: str = LIBRARY, path: str = "") -> dict[str, Any]:
     return {"idx": number, "name": str(number), "path": path, "type": library + kind}
 

@@ -379,6 +379,20 @@ def test_an_encoder_decoder_is_refused(encoder: Path, tmp_path: Path) -> None:
         make_base(str(source), tmp_path / "out")
 
 
+def test_a_base_of_a_sentence_transformers_folder_is_its_encoder_and_says_what_is_left_out(
+    encoder: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(encoder, source / "0_Transformer")
+    modules = [("0_Transformer", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense")]
+    entries = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in modules]
+    (source / "modules.json").write_text(json.dumps(entries))
+    made = Checkpoint(make_base(str(source), tmp_path / "out"), "out")
+    assert made.weight_files[0].read_bytes() == (encoder / "model.safetensors").read_bytes()
+    assert made.lineage is not None
+    assert "without its Pooling, Dense" in (made.lineage.notes or "")
+
+
 def test_changed_weights_of_the_built_in_base_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
