@@ -16,7 +16,7 @@ from published import write_all
 from xeval.checkpoints import Lineage, discover
 from xeval.display import Steps
 from xeval.metrics import METRICS
-from xeval.runner import Outcome, RunOptions, StepWatcher, Unit, explain, plan, run
+from xeval.runner import Outcome, RunOptions, StepWatcher, Unit, explain, plan, run, stored
 from xeval.store import Store, UnitRecord, read_scores, read_table
 from xeval.tasks import task
 from xeval.tasks.classification import NLI_LABELS, PARAPHRASE_LABELS
@@ -138,7 +138,9 @@ def test_a_retrained_checkpoint_at_the_same_path_is_evaluated_again(
     options = RunOptions(data=data, device="cpu")
     planned = plan(list(discover(models)), [task("pawsx")], Store(tmp_path / "s"), options, languages=["de"])
     (stale,) = [unit for unit in planned.units if unit.status == "todo"]
-    assert explain(stale, Store(tmp_path / "s")) == "changed since: weights, tokenizer or config"
+    assert (
+        explain(stale, stored(Store(tmp_path / "s"), None)) == "changed since: weights, tokenizer or config"
+    )
     assert evaluate(models, data, tmp_path / "s").done == 3
     scores = read_scores(tmp_path / "s")
     newest = scores[scores["condition"] == "paws-a"]
@@ -243,6 +245,19 @@ def test_weights_replaced_while_a_unit_is_computed_store_nothing(
     outcome = evaluate(tmp_path / "m", data, tmp_path / "s", ("tatoeba",), ("de",))
     assert "changed during the run" in next(p.reason for p in outcome.problems if p.fatal)
     assert not Store(tmp_path / "s").finished()
+
+
+def test_a_card_that_was_written_for_other_weights_is_told(
+    tmp_path: Path, data: Path, make_checkpoint: Make
+) -> None:
+    path = make_checkpoint(tmp_path / "m/paws", "ForSequenceClassification", PARAPHRASE_LABELS, seed=1)
+    (found,) = discover(tmp_path / "m")
+    Lineage(phase="target", base="tiny", target="pawsx-en", seed=0, weights=found.weights_digest).write(path)
+    assert evaluate(tmp_path / "m", data, tmp_path / "s", ("pawsx",), ("de",)).ok
+    make_checkpoint(path, "ForSequenceClassification", PARAPHRASE_LABELS, seed=2)
+    outcome = evaluate(tmp_path / "m", data, tmp_path / "s", ("pawsx",), ("de",))
+    assert outcome.done == 0
+    assert "not those that its lineage card was written for" in outcome.problems[0].reason
 
 
 def test_damaged_weights_are_refused_in_every_kind(tmp_path: Path, data: Path, make_checkpoint: Make) -> None:
@@ -452,10 +467,10 @@ def test_a_metrics_new_definition_is_new_work_and_is_said(
     monkeypatch.setitem(METRICS, "accuracy", replace(METRICS["accuracy"], version=2))
     (unit,) = plan(found, [task("tatoeba")], store, options, languages=["de"]).units
     assert unit.status == "todo"
-    assert explain(unit, store) == "changed since: the definition of a metric"
+    assert explain(unit, stored(store, None)) == "changed since: the definition of a metric"
     elsewhere = Store(tmp_path / "nowhere")
     (unit,) = plan(found, [task("tatoeba")], elsewhere, options, languages=["de"]).units
-    assert explain(unit, elsewhere).startswith("never computed")
+    assert explain(unit, stored(elsewhere, None)).startswith("never computed")
 
 
 def test_what_a_kind_adds_to_the_tasks_metrics_is_stored(

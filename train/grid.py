@@ -192,9 +192,7 @@ def _damage(directory: Path, state: tuple[tuple[str, int, int, int], ...]) -> st
     checkpoint = Checkpoint(directory, directory.name)
     try:
         checkpoint.check()
-        card = checkpoint.lineage
-        if card is not None and card.weights not in (None, checkpoint.weights_digest):
-            return f"{directory}: the weights are not those that its lineage card was written for"
+        checkpoint.require_own_card()
     except CheckpointError as error:
         return str(error).rstrip(".")
     except OSError as error:

@@ -329,6 +329,14 @@ class Checkpoint:
         """Digest of the weight files alone, as a lineage card keeps it."""
         return value_digest({file.name: file_digest(file) for file in self.weight_files})
 
+    def require_own_card(self) -> None:
+        """Raise :class:`CheckpointError` when the lineage card says that it was written for other weights."""
+        if self.lineage is not None and self.lineage.weights not in (None, self.weights_digest):
+            raise CheckpointError(
+                f"{self.path}: the weights are not those that its lineage card was written for; train it again, "
+                "or write a new card with `xeval card`."
+            )
+
     @cached_property
     def digest(self) -> str:
         """Digest of weights, tokenizer and config: two checkpoints with one digest give the same numbers."""

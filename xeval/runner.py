@@ -248,6 +248,7 @@ def plan(
             suited, reasons[checkpoint.name] = suited_tasks(checkpoint, tasks)
             if not suited:
                 continue
+            checkpoint.require_own_card()
             identity = checkpoint.identity
             for task in suited:
                 try:
@@ -363,35 +364,38 @@ def mining_work(planned: Plan, options: RunOptions) -> list[tuple[Unit, Work]]:
     ]
 
 
-def explain(unit: Unit, store: Store) -> str:
-    """Why a unit is to be computed: the inputs in which it differs from the nearest stored one."""
+Stored = Mapping[tuple[str, str, str], UnitRecord]
+"""Records by task, language and checkpoint name."""
+
+
+def stored(store: Store, limit: int | None) -> Stored:
+    """The records that :func:`explain` compares with, read once."""
+    good, _ = store.records(limit) if store.root.is_dir() else ([], [])
+    return {(record.task, record.language, record.checkpoint): record for _, record in good}
+
+
+def explain(unit: Unit, known: Stored) -> str:
+    """Why a unit is to be computed: the inputs in which it differs from a stored one of the same names."""
     if unit.status != "todo":
         return "stored" if unit.status == "done" else "stored under another name; will be copied"
-    nearest: dict[str, Any] | None = None
-    good, _ = store.records(unit.inputs["limit"]) if store.root.is_dir() else ([], [])
-    for _, record in good:
-        if (record.task, record.language, record.checkpoint) == (
-            unit.task.name,
-            unit.language,
-            unit.checkpoint.name,
-        ):
-            nearest = {
-                "checkpoint": record.checkpoint_digest,
-                "task_version": record.task_version,
-                "metrics": list(record.metric_versions) or record.metrics,
-                "metric_versions": record.metric_versions,
-                "data": record.data_digest,
-                "settings": record.settings,
-                "dtype": record.dtype,
-            }
-    if nearest is None:
-        return "never computed for this checkpoint name, task and language"
+    record = known.get((unit.task.name, unit.language, unit.checkpoint.name))
+    if record is None:
+        return "never computed for this checkpoint name, task and language, or the stored file is damaged"
+    then = {
+        "checkpoint": record.checkpoint_digest,
+        "task_version": record.task_version,
+        "metrics": list(record.metric_versions) or record.metrics,
+        "metric_versions": record.metric_versions,
+        "data": record.data_digest,
+        "settings": record.settings,
+        "dtype": record.dtype,
+    }
     words = {
         "checkpoint": "weights, tokenizer or config",
         "data": "the data files",
         "metric_versions": "the definition of a metric",
     }
-    changed = [words.get(key, key) for key, value in nearest.items() if unit.inputs[key] != value]
+    changed = [words.get(key, key) for key, value in then.items() if unit.inputs[key] != value]
     return "changed since: " + ", ".join(changed) if changed else "the stored file is damaged"
 
 

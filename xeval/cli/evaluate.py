@@ -85,6 +85,7 @@ def plan(
 
     options = asked.options(retrieval)
     chosen, store, planned = asked.plan(options, own)
+    known = runner.stored(store, options.limit) if explain else {}
     rows: list[dict[str, Any]] = [
         {
             "checkpoint": unit.checkpoint.name,
@@ -94,7 +95,7 @@ def plan(
             "fingerprint": unit.fingerprint,
             "recipe": describe_recipe(unit.settings),
             "settings": unit.settings,
-            **({"why": runner.explain(unit, store)} if explain else {}),
+            **({"why": runner.explain(unit, known)} if explain else {}),
         }
         for unit in planned.units
     ]
