@@ -4,13 +4,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= auto
 
-.PHONY: demo test check lint format types floors docs clean
+FAULTS_MINUTES ?= 28
+FAULTS_SEED ?= 0
+
+.PHONY: demo test faults check lint format types floors docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/xeval demo
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+# Thousands of kills, failing system calls, damaged units and malformed inputs; the counts go to docs/faults.md.
+faults: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n 0 -m slow tests/faults --faults-counts docs/faults.md \
+		--faults-minutes $(FAULTS_MINUTES) --faults-seed $(FAULTS_SEED)
 
 check: lint types floors
 

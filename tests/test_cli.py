@@ -265,3 +265,19 @@ def test_layer_curves(xeval: Run, models: Path, tmp_path: Path) -> None:
     assert unit["signatures"] == {"accuracy": "accuracy|version:1|range:0-1"}
     assert unit["settings"]["layers"] == "all"
     assert {"accuracy@0", "accuracy@1", "accuracy@2"} < unit.keys()
+
+
+def test_an_error_that_nobody_foresaw_is_one_sentence_and_a_log_file(
+    xeval: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("half of nothing")
+
+    monkeypatch.setenv("XEVAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("xeval.study.machine_facts", broken)
+    code, out, err = xeval("doctor")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith("xeval: unexpected ZeroDivisionError: half of nothing")
+    log = tmp_path / "cache/errors/doctor.log"
+    assert str(log) in err
+    assert "half of nothing" in log.read_text()

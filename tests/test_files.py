@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xeval.files import is_regular, locked, real_folders, write_text, write_whole
+from xeval.files import is_regular, locked, matching, real_folders, write_text, write_whole
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -72,3 +72,29 @@ def test_a_fifo_is_no_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "file").touch()
     assert [is_regular(tmp_path / name) for name in ("pipe", "file", "none")] == [False, True, False]
+
+
+def test_a_pattern_finds_files_and_tells_what_it_cannot_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("de/a.tsv", "de/b.tsv", "fr/a.tsv", "de/c.json", "a.tsv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "de/d.tsv").mkdir()
+
+    def found(pattern: str) -> list[str]:
+        return [path.relative_to(tmp_path).as_posix() for path in matching(tmp_path, pattern)]
+
+    assert found("d*/?.tsv") == ["de/a.tsv", "de/b.tsv"]
+    assert found("de/c.json") == ["de/c.json"]
+    assert found("de/none/*") == found("a.tsv/*") == found("none") == []
+    stat = Path.stat
+
+    def locked_out(self: Path, **options: bool) -> os.stat_result:
+        if "fr" in self.parts:
+            raise PermissionError(13, "Permission denied", str(self))
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "stat", locked_out)
+    with pytest.raises(PermissionError):
+        found("*/a.tsv")

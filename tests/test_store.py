@@ -318,3 +318,16 @@ def test_a_lock_that_cannot_be_taken_is_one_sentence(tmp_path: Path) -> None:
             assert stat.S_IMODE((tmp_path / "locks" / "b.lock").stat().st_mode) == 0o664
     finally:
         os.umask(umask)
+
+
+def test_a_unit_that_was_copied_over_another_one_is_damaged_and_computed_anew(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for unit in (record(), record(fingerprint="0" * 32)):
+        store.write(unit, ROWS)
+    one, other = sorted((tmp_path / "units/xnli/de").iterdir())
+    other.write_bytes(one.read_bytes())
+    assert store.finished_at(other.parent, "f" * 32) == {}
+    assert store.finished_at(one.parent, "0" * 32) == {"12345678": one}
+    for reads in (read_record, read_table, store.read):
+        with pytest.raises(StoreError, match=f"{other.name}: damaged .it holds another unit"):
+            reads(other)

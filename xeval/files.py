@@ -12,7 +12,8 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 PARTIAL = ".partial"
@@ -131,6 +132,32 @@ def is_regular(path: Path) -> bool:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:
         return False
+
+
+def matching(root: Path, pattern: str) -> list[Path]:
+    """The files below ``root`` that a pattern of names with ``*`` and ``?`` leads to, sorted.
+
+    ``Path.glob`` passes over a folder that cannot be read, so that other files are taken in its place.
+
+    Raises:
+        OSError: something on the way is there and cannot be looked at.
+    """
+    found = [root]
+    for part in PurePosixPath(pattern).parts:
+        if any(sign in part for sign in "*?["):
+            folders = [path for path in found if stat.S_ISDIR(_mode(path))]
+            found = [path for folder in folders for path in folder.iterdir() if fnmatchcase(path.name, part)]
+        else:
+            found = [path / part for path in found]
+    return sorted(path for path in found if stat.S_ISREG(_mode(path)))
+
+
+def _mode(path: Path) -> int:
+    """Type and permissions of what a path leads to; 0 where that is nothing."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
 
 
 def real_folders(

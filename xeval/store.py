@@ -541,7 +541,16 @@ def _open(path: Path, *, rows: bool) -> _UnitFile:
     if rows and pages != _digest(memoryview(content)[:-end]):
         raise _damaged(path, "its rows are not those that were written")
     start += SEAL.size
-    return _UnitFile(path, sealed[start : start + length], content)
+    record = sealed[start : start + length]
+    _check_name(path, record)
+    return _UnitFile(path, record, content)
+
+
+def _check_name(path: Path, record: bytes) -> None:
+    """A file that was copied over another one is whole and yet the wrong one."""
+    fingerprint, _, identity = path.stem.partition("-")
+    if not all(f'"{part}"'.encode() in record for part in (fingerprint, identity)):
+        raise _damaged(path, "it holds another unit than its name says")
 
 
 def _record(unit: _UnitFile) -> UnitRecord:
@@ -561,6 +570,7 @@ def _record(unit: _UnitFile) -> UnitRecord:
         )
     if record.checked and not unit.record:
         raise _damaged(unit.path, "its digests are missing, as after another program has written it")
+    _check_name(unit.path, text)
     return record
 
 

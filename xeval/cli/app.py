@@ -90,6 +90,14 @@ def main() -> None:
     except _Terminated:
         warn(STOPPED)
         sys.exit(128 + signal.SIGTERM)
+    except BaseException as error:  # what nobody foresaw is a sentence too, and its traceback goes to a file
+        from xeval.digests import cache_root
+        from xeval.failures import explained, is_failure
+
+        if not is_failure(error):
+            raise
+        warn(explained(error, cache_root(), " ".join(sys.argv[1:2])))
+        sys.exit(1)
     finally:
         signal.signal(signal.SIGTERM, before)
 

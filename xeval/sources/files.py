@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from xeval.digests import file_digest, text_digest
 from xeval.errors import UsageError
 from xeval.examples import Example
+from xeval.files import matching
 from xeval.languages import language as known_language
 from xeval.sources.base import HUB, MissingDataError, no_data_root
 from xeval.sources.text import unreadable
@@ -57,7 +58,7 @@ class FileSource:
 
         Raises:
             MissingDataError: there are none; the message names every pattern that was tried.
-            DataError: no data root is given.
+            DataError: no data root is given, or a folder below it cannot be read.
         """
         if root is None:
             raise no_data_root(self.paths(language, split)[0])
@@ -66,9 +67,12 @@ class FileSource:
         split = self.split_names.get(split, split)
         if root == HUB:
             raise MissingDataError(name, split, root, ())
-        for pattern in tried:
-            if found := sorted(path for path in root.glob(pattern) if path.is_file()):
-                return tuple(found)
+        try:
+            for pattern in tried:
+                if found := matching(root, pattern):
+                    return tuple(found)
+        except OSError as error:
+            raise unreadable(Path(error.filename), error) from None
         raise MissingDataError(name, split, root, tried)
 
     def digest(self, root: Path | None, language: str, split: str) -> str:

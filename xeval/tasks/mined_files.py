@@ -294,9 +294,12 @@ def _sentences(path: Path) -> tuple[list[str], int]:
     """The distinct sentences of a text file, and how many of its lines are empty."""
     texts, blank = [], 0
     for number, line in numbered_lines(path):
-        if "\r" in line:
+        if "\0" in line or "\r" in line:
+            sign, cure = (
+                ("NUL byte", "UTF-8") if "\0" in line else ("carriage return", "line feeds at line ends")
+            )
             raise DataError(
-                f"{path}, line {number}: a carriage return inside the line; end every line with a line feed."
+                f"{path}, line {number}: holds a {sign}, so it is no plain text; convert it to {cure}."
             )
         if text := line.strip().replace("\t", " "):
             texts.append(text)

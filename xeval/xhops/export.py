@@ -48,6 +48,7 @@ def write(
 
     Raises:
         UsageError: the directory holds something already, or an argument is out of range.
+        OSError: a file cannot be written; none is left then.
     """
     check("format", format, FILE_FORMATS)
     for name, values, allowed in (
@@ -76,27 +77,34 @@ def write(
     directory.mkdir(parents=True, exist_ok=True)
     card = directory / CARD
     written = [card]
-    if format == "squad":
-        for (split, language), cell in cells.items():
-            written.append(directory / f"{split}.{language}.json")
-            text = json.dumps(_squad(cell), ensure_ascii=False)
-            written[-1].write_text(text + "\n", encoding="utf-8")
-    else:
-        for kind, split in product(formats, sizes):
-            records = (
-                record(row, language, kind)
-                for (of, language), cell in cells.items()
-                if of == split
-                for row in cell
-            )
-            suffix = "jsonl" if format == "jsonl" else "parquet"
-            written.append(directory / f"{kind}-{split}.{suffix}")
-            (_write_lines if format == "jsonl" else _write_parquet)(records, written[-1])
-    counts = {split: sum(len(cell) for (of, _), cell in cells.items() if of == split) for split in sizes}
-    settings = f"seed {seed}, {chains} chains of {depth} links, families {family or ', '.join(FAMILIES)}"
-    header = _configurations(formats, tuple(sizes)) if format == "hf" else ""
-    kinds: Sequence[Format] = ("question",) if format == "squad" else formats
-    card.write_text(header + _card(settings, kinds, hops, languages, counts), encoding="utf-8")
+    try:
+        if format == "squad":
+            for (split, language), cell in cells.items():
+                written.append(directory / f"{split}.{language}.json")
+                text = json.dumps(_squad(cell), ensure_ascii=False)
+                written[-1].write_text(text + "\n", encoding="utf-8")
+        else:
+            for kind, split in product(formats, sizes):
+                records = (
+                    record(row, language, kind)
+                    for (of, language), cell in cells.items()
+                    if of == split
+                    for row in cell
+                )
+                suffix = "jsonl" if format == "jsonl" else "parquet"
+                written.append(directory / f"{kind}-{split}.{suffix}")
+                (_write_lines if format == "jsonl" else _write_parquet)(records, written[-1])
+        counts = {split: sum(len(cell) for (of, _), cell in cells.items() if of == split) for split in sizes}
+        settings = f"seed {seed}, {chains} chains of {depth} links, families {family or ', '.join(FAMILIES)}"
+        header = _configurations(formats, tuple(sizes)) if format == "hf" else ""
+        kinds: Sequence[Format] = ("question",) if format == "squad" else formats
+        card.write_text(header + _card(settings, kinds, hops, languages, counts), encoding="utf-8")
+    except BaseException:
+        for (
+            path
+        ) in written:  # a folder that holds something is not written to, and half of the grid is no grid
+            path.unlink(missing_ok=True)
+        raise
     return written
 
 
