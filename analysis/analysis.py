@@ -19,6 +19,7 @@ from analysis.scores import (
     CLASSIFICATION,
     DIAGNOSTIC,
     GROUPS,
+    MEAN,
     MULTI_HOP_CLASSIFICATION,
     MULTI_HOP_QA,
     SINGLE_HOP_QA,
@@ -30,9 +31,6 @@ from analysis.study import Both, Study, Target, build
 from analysis.variance import Method
 from analysis.verdict import Setting, Verdict, judge, no_contrast, within
 from xeval.errors import DataError, UsageError
-
-MEAN = "mean"
-"""Stands for the mean over the single intermediate tasks where a condition is named."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from scipy.special import chdtrc, fdtrc, ndtr, ndtri
 
 from analysis.estimands import KEY, REST, SAME_FORMAT, contrast, match
 from analysis.flips import max_t
-from analysis.scores import CLASSIFICATION, MULTI_HOP_QA, SINGLE_HOP_QA
+from analysis.scores import CLASSIFICATION, MEAN, MULTI_HOP_QA, SINGLE_HOP_QA
 from analysis.study import Both, Cell, Study
 from analysis.variance import SCALES, Estimate, Floats, Scale
 from xeval.errors import UsageError
@@ -275,8 +275,6 @@ def condition_contrasts(study: Study) -> dict[str, dict[Cell, float]]:
 
 
 def _parts(analysis: "Analysis") -> dict[str, Both]:
-    from analysis.analysis import MEAN  # which may import this module
-
     parts = {
         form.name: analysis.contrasts[form.name].mean
         for form in (SAME_FORMAT, REST)

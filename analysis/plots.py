@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 from xml.sax.saxutils import escape
 
-from analysis.analysis import MEAN, Analysis
+from analysis.analysis import Analysis
 from analysis.covariates import covariate
 from analysis.estimands import GRID
 from analysis.scores import (
     CLASSIFICATION,
     GROUPS,
+    MEAN,
     MULTI_HOP_CLASSIFICATION,
     MULTI_HOP_QA,
     RETRIEVAL,
@@ -489,7 +490,7 @@ def condition_slugs(conditions: Sequence[str]) -> dict[str, str]:
     """Condition -> letters, digits and hyphens, different for each: a part of its files' names."""
     found: dict[str, str] = {}
     for name in conditions:
-        slug = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or "condition"
+        slug = re.sub(r"[^A-Za-z0-9]+", "-", name)[:80].strip("-").lower() or "condition"
         taken = sum(other == slug or other.startswith(f"{slug}--") for other in found.values())
         found[name] = f"{slug}--{taken + 1}" if taken else slug
     return found

@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from xeval.errors import DataError, UsageError
 
 BASELINE = "none"
+MEAN = "mean"
+"""Stands for the mean over the single intermediate tasks where a condition is named."""
 CLASSIFICATION = "classification"
 MULTI_HOP_CLASSIFICATION = "multi-hop classification"
 STRUCTURED = "structured"
@@ -340,6 +342,12 @@ def _check_values(frame: pd.DataFrame, baseline: str) -> None:
         raise DataError(f"target {several[several > 1].index[0]!r} belongs to several groups; give it one.")
     if (wrong := frame["den"] < 0).any():
         raise DataError(f"{_cell(frame, wrong)}: den is negative.")
+    if (wrong := frame["den"] > LARGEST_SEED).any():
+        raise DataError(f"{_cell(frame, wrong)}: den is beyond 2^53; give smaller numbers.")
+    if (wrong := frame["condition"] == MEAN).any():
+        raise DataError(
+            f"{_cell(frame, wrong)}: a condition named {MEAN!r} cannot be told from their mean; rename it."
+        )
     if (wrong := frame["main"] & (frame["num"] < 0)).any():
         raise DataError(f"{_cell(frame, wrong)}: num is negative.")
     if (wrong := frame["main"] & (frame["num"] > frame["den"] + ROUNDING)).any():

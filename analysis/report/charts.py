@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from analysis.analysis import MEAN, Analysis
+from analysis.analysis import Analysis
 from analysis.estimands import GRID, KEY
 from analysis.plots import COLOURS, interval, number
 from analysis.report.from_items import FromItems, Histogram, histogram
 from analysis.report.size import sample, size_of_contrast
 from analysis.same_source import same_source
-from analysis.scores import GROUPS, MULTI_HOP_QA
+from analysis.scores import GROUPS, MEAN, MULTI_HOP_QA
 from analysis.study import Both
 from analysis.variance import SCALES, Floats, Scale
 from analysis.verdict import equivalence_level

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.analysis import MEAN, Analysis
+from analysis.analysis import Analysis
 from analysis.estimands import KEY, combine, match, single_conditions, task_gain
 from analysis.same_source import same_source
-from analysis.scores import MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA, main_rows
+from analysis.scores import MEAN, MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA, main_rows
 from analysis.study import Both, Study, build
 from analysis.variance import SCALES, Floats, Scale
 

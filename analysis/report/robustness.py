@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from statistics import median
 
-from analysis.analysis import MEAN, Analysis
+from analysis.analysis import Analysis
 from analysis.estimands import KEY, Contrast
 from analysis.plots import interval, number, with_interval
 from analysis.report.from_items import FromItems
 from analysis.report.size import size_of_contrast
 from analysis.report.tables import Table, level
+from analysis.scores import MEAN
 from analysis.study import Both
 from analysis.variance import SCALES, Scale
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis import estimands as forms
-from analysis.analysis import MEAN, Analysis, Gain, Score
+from analysis.analysis import Analysis, Gain, Score
 from analysis.plots import CLOSED, SHOWN, interval, languages_by_distance, marks, number
 from analysis.scores import (
     BASELINE,
     CLASSIFICATION,
     GROUPS,
+    MEAN,
     MULTI_HOP_CLASSIFICATION,
     MULTI_HOP_QA,
     RETRIEVAL,

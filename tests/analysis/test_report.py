@@ -375,6 +375,7 @@ def test_conditions_with_like_names_have_their_own_files():
     assert condition_slugs(["anli", "anli+", "mnli+squad", "Ünï", "ж"]) == {
         "anli": "anli", "anli+": "anli--2", "mnli+squad": "mnli-squad", "Ünï": "n", "ж": "condition",
     }  # fmt: skip
+    assert list(condition_slugs(["m" * 400, "m" * 401]).values()) == ["m" * 80, "m" * 80 + "--2"]
 
 
 def test_what_stands_beside_the_verdict_is_printed(several):

@@ -71,6 +71,10 @@ BAD = {
     "seed is below -1": lambda f: f.assign(seed=f["seed"].mask(f["condition"] == "mnli", -2 - f["seed"])),
     "seed is beyond 2^53": lambda f: f.assign(seed=f["seed"] + 1e30),
     "hops is beyond 2^53": lambda f: f.assign(hops=1e30),
+    "den is beyond 2^53": lambda f: f.assign(den=1e300),
+    "a condition named 'mean' cannot be told from their mean": lambda f: f.replace(
+        {"condition": {"mnli": "mean"}}
+    ),
     "limit is not a whole number": lambda f: f.assign(limit=2.5),
     "has results on all items and on the first 60": lambda f: f.assign(
         limit=f["seed"].map({0: 60.0}).where(f["target"] == "pairs")
