@@ -319,6 +319,23 @@ class Checkpoint:
             )
 
     @cached_property
+    def padding_agrees(self) -> bool:
+        """Whether config and tokenizer name one and the same padding token.
+
+        Decoders look for the last token of a sequence by it. Configs with segments are of encoders, which do not.
+        """
+        if "type_vocab_size" in self.config:
+            return True
+        token = self._tokenizer_part("tokenizer_config.json").get("pad_token")
+        name = token.get("content") if isinstance(token, dict) else token
+        added = self._tokenizer_part("tokenizer.json").get("added_tokens") or []
+        numbers = [entry["id"] for entry in added if name is not None and entry.get("content") == name]
+        return numbers == [self.config.get("pad_token_id")]
+
+    def _tokenizer_part(self, name: str) -> dict[str, Any]:
+        return _read_object(self.files, name) if (self.files / name).exists() else {}
+
+    @cached_property
     def tokenizer_digest(self) -> str:
         """Digest of the tokenizer's files."""
         present = [name for name in TOKENIZER_FILES if (self.files / name).exists()]

@@ -273,6 +273,11 @@ def plan(
                         # Units of such tasks stored before may hold the predictions of another task on the same files.
                         **({} if is_built_in(task) or isinstance(task.source, RowFile) else {"reading": 2}),
                     }
+                    if (
+                        checkpoint.architecture.endswith("ForSequenceClassification")
+                        and not checkpoint.padding_agrees
+                    ):
+                        inputs["padding"] = 2  # scores stored before depended on the batch
                     fingerprint = value_digest(inputs)
                     held = store.sound(finished.get(fingerprint, {}))
                     status: Status = "done" if identity in held else "copy" if held else "todo"

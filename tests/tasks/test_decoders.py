@@ -108,3 +108,22 @@ def plain(folder: Path) -> list[str]:
     with torch.inference_mode():
         logits = [model.eval()(**tokenizer(text, return_tensors="pt")).logits for text in TEXTS]
     return [model.config.id2label[int(one.argmax())] for one in logits]
+
+
+def test_scores_that_depended_on_the_batch_are_computed_anew_and_others_stay(
+    tmp_path: Path, tiny_tokenizer: Any, make_checkpoint: Any
+) -> None:
+    own = tiny_tokenizer.pad_token_id
+    cases: dict[str, tuple[int | None, dict[str, Any]]] = {
+        "agrees": (own, {}),
+        "another": (7, {}),
+        "none in the config": (None, {}),
+        "none in the tokenizer": (own, {"pad_token": None}),
+    }
+    for name, (pad, changes) in cases.items():
+        save(tmp_path / name, tiny_tokenizer, "ForSequenceClassification", pad, **changes)
+    found = {name: Checkpoint(tmp_path / name, name).padding_agrees for name in cases}
+    assert found == {"agrees": True, **dict.fromkeys([*cases][1:], False)}
+    encoder = make_checkpoint(tmp_path / "encoder", "ForSequenceClassification", ("a", "b"))
+    (encoder / "tokenizer_config.json").write_text("{}")
+    assert Checkpoint(encoder, "encoder").padding_agrees
