@@ -128,5 +128,6 @@ def failed(world: World, server: Server, trial: Trial) -> Iterator[Seen]:
         else:
             problem = sentence_problem(again) or world.differences(server, scene, kept=KEPT)
     if problem:
-        problem = f"xeval {' '.join(scene.command)}, {trial} at {where}: {problem}\nwith the error: {ended.text[-SHOWN:]}"
+        what = f"xeval {' '.join(scene.command)}, {trial} at {where}"
+        problem = f"{what}: {problem}\nwith the error: {ended.text[-SHOWN:]}"
     yield Seen(how, problem)
