@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.flips import mcnemar
 from analysis.multiplicity import adjust, count_false
-from analysis.scores import BASELINE, DIAGNOSTIC, check, check_columns
+from analysis.scores import BASELINE, DIAGNOSTIC, check, check_columns, main_rows
 from analysis.study import Cell, Study, build
 from analysis.variance import Estimate, Method
 from xeval.errors import UsageError, did_you_mean
@@ -141,19 +142,26 @@ def compare(
     """
     check_columns(frame)
     method = Method(confidence)
-    frame = frame[frame["group"] != DIAGNOSTIC]
-    known = sorted(set(frame["target"].dropna().astype(str)))
+    if (left_out := frame["group"] == DIAGNOSTIC).any():
+        frame = frame[~left_out]
+    known = sorted(map(str, frame["target"].dropna().unique()))
     if task and task not in known:
         raise UsageError(
             f"no scores of task {task!r}{did_you_mean(task, known)}; there are {', '.join(known)}."
         )
     sides = _sides(frame, a, b)
-    label_a, label_b = _labels(sides, a, b)
-    both = pd.concat(
-        [side.assign(condition=label) for side, label in zip(sides, (label_a, label_b), strict=True)],
-        ignore_index=True,
-    )
-    spoken = [side.groupby("target", observed=True)["lang"].agg(set).to_dict() for side in sides]
+    label_a, label_b = _labels(frame, sides, a, b)
+    spoken = [
+        frame.loc[side, ["target", "lang"]]
+        .drop_duplicates()
+        .groupby("target", observed=True)["lang"]
+        .agg(set)
+        .to_dict()
+        for side in sides
+    ]
+    if "main" in frame.columns and frame["main"].dtype == bool:
+        # No other metric is compared. Marks of other types are read, and checked, with the rows.
+        sides = (sides[0] & frame["main"], sides[1] & frame["main"])
     tasks, notes = [], []
     for target in [task] if task else known:
         of_a, of_b = (languages.get(target, set()) for languages in spoken)
@@ -161,7 +169,11 @@ def compare(
             if own:
                 notes.append(f"{target}: only {name} has {', '.join(sorted(own))}.")
         if of_a & of_b:
-            rows = both[(both["target"] == target) & both["lang"].isin(of_a & of_b)]
+            here = (frame["target"] == target) & frame["lang"].isin(of_a & of_b)
+            rows = pd.concat(
+                [_as(frame[side & here], label) for side, label in zip(sides, (label_a, label_b), strict=True)],
+                ignore_index=True,
+            )
             checked = check(rows, baseline=label_a)
             study = build(checked, source=source, method=method)
             tasks.append(_compare_task(study, checked, label_a, label_b))
@@ -173,18 +185,23 @@ def compare(
     return Comparison(a, b, confidence, tuple(tasks), tuple(notes))
 
 
-def _sides(frame: pd.DataFrame, a: str, b: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows of A and of B, which share no weights."""
+def _as(rows: pd.DataFrame, label: str) -> pd.DataFrame:
+    """The rows under a condition's name."""
+    return rows.assign(condition=pd.Categorical.from_codes(np.zeros(len(rows), np.int8), [label]))
+
+
+def _sides(frame: pd.DataFrame, a: str, b: str) -> "tuple[pd.Series[bool], pd.Series[bool]]":
+    """Which rows are of A and which of B, which share no weights."""
     if a == b:
         raise UsageError(f"both sides are {a!r}; name two different conditions or checkpoints.")
     first, second = _rows_of(frame, a), _rows_of(frame, b)
     if (first & second).any():
         raise UsageError(f"{a!r} and {b!r} share a run; name two conditions, or two checkpoints.")
     if "checkpoint" in frame.columns:
-        digests = [set(frame.loc[rows, "checkpoint"].dropna()) - {""} for rows in (first, second)]
+        digests = [set(frame.loc[rows, "checkpoint"].dropna().unique()) - {""} for rows in (first, second)]
         if digests[0] & digests[1]:
             raise UsageError(f"{a!r} and {b!r} hold the same weights; there is nothing to compare.")
-    return frame[first], frame[second]
+    return first, second
 
 
 def _rows_of(frame: pd.DataFrame, name: str) -> "pd.Series[bool]":
@@ -196,8 +213,8 @@ def _rows_of(frame: pd.DataFrame, name: str) -> "pd.Series[bool]":
         )
     rows = by_condition | by_name
     if not rows.any():
-        conditions = sorted(set(frame["condition"].dropna().astype(str)))
-        names = sorted(set(frame["name"].dropna().astype(str))) if "name" in frame.columns else []
+        conditions = sorted(map(str, frame["condition"].dropna().unique()))
+        names = sorted(map(str, frame["name"].dropna().unique())) if "name" in frame.columns else []
         raise UsageError(
             f"{name!r} is no condition and no checkpoint{did_you_mean(name, [*conditions, *names])}; there are the "
             f"conditions {', '.join(conditions)}" + (f" and {len(names)} checkpoints." if names else ".")
@@ -205,9 +222,11 @@ def _rows_of(frame: pd.DataFrame, name: str) -> "pd.Series[bool]":
     return rows
 
 
-def _labels(sides: tuple[pd.DataFrame, pd.DataFrame], a: str, b: str) -> tuple[str, str]:
+def _labels(
+    frame: pd.DataFrame, sides: "tuple[pd.Series[bool], pd.Series[bool]]", a: str, b: str
+) -> tuple[str, str]:
     """Conditions to compare by; the side that alone is a baseline stays one: it may be given and not a draw."""
-    baseline_a, baseline_b = (bool((side["condition"] == BASELINE).all()) for side in sides)
+    baseline_a, baseline_b = (bool((frame.loc[side, "condition"] == BASELINE).all()) for side in sides)
     if baseline_a == baseline_b:
         return a, b
     return (BASELINE, b) if baseline_a else (a, BASELINE)
@@ -302,7 +321,7 @@ def _better(found: Sequence[Difference], sign: float, alpha: float) -> int:
 
 def _discordant(rows: pd.DataFrame, a: str, b: str) -> dict[str, tuple[float, float]]:
     """For each language where items are right or wrong: how many only A, and only B, has right."""
-    rows = rows[rows["main"]]
+    rows = main_rows(rows)
     if not (rows["num"].isin((0.0, 1.0)) & (rows["den"] == 1.0)).all():
         return {}
     right = rows.groupby(["condition", "lang", "item_id"], observed=True)["num"].mean()

@@ -21,6 +21,7 @@ from xeval.errors import DataError
 MULTI_HOP = (MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA)
 CONDITIONAL = "conditional on these models"
 SMALLEST_ERROR = 1e-6
+MOST_ROWS = 3_000_000
 EXTREME = 15.0
 """Linear predictors beyond this (odds of three million) mean that a group of items is always right or wrong."""
 
@@ -142,6 +143,11 @@ def item_rows(
 
 
 def _transfer_rows(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    if int(frame["main"].sum()) > MOST_ROWS:
+        raise DataError(
+            f"{int(frame['main'].sum()):,} scored items are more than the {MOST_ROWS:,} up to which models of items are "
+            "fitted; the closed form, which takes all of them, stands alone."
+        )
     rows = main_rows(frame)
     rows = rows[rows["lang"] != source]
     conditions = single_conditions(sorted(set(map(str, rows["condition"].unique())) - {BASELINE}))

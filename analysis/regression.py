@@ -40,6 +40,8 @@ POPULATION = "task population"
 BENCHMARKS = "these benchmarks"
 MOST_SPLITS = 6
 LARGE = 400
+MOST_GAINS = 10_000
+"""A study of more runs' gains than that is left to the closed form, which takes them all in no time."""
 """With more gains than this, two splits are enough: a fit takes seconds, and splits differ little."""
 CONTRASTS = {
     "multi-hop QA − classification": (MULTI_HOP_QA, CLASSIFICATION),
@@ -157,6 +159,11 @@ def cell_model(
             "covariate."
         )
     rows = gain_rows(study, scale, kept, 0 if baseline else None)
+    if rows.value.size > MOST_GAINS:
+        raise DataError(
+            f"{rows.value.size:,} gains of runs are more than the {MOST_GAINS:,} up to which the model is fitted; the "
+            "closed form stands alone."
+        )
     if rows.value.size > LARGE:
         splits = min(splits, 2)
     parts = [rows, *(gain_rows(study, scale, kept, number) for number in range(1, splits))]

@@ -31,6 +31,8 @@ Seeds = Literal["multi", "rao-wu", "fixed"]
 """Seeds are drawn with replacement; S - 1 of S are drawn (Rao & Wu 1988: no bias at few seeds); or stay as they are."""
 
 BLOCK = 500
+MOST_CLUSTERS = 200_000
+"""Of one stratum; more would take gigabytes for a block's weights."""
 COLUMN_BYTES = 200_000_000
 COUNTED_AT_ONCE = 100_000  # counters that stay in the processor's cache
 EXACT_FLOAT32, EXACT_FLOAT64 = 24, 53
@@ -87,7 +89,8 @@ def replicates(
         split: sets the items' draws apart from those of another study (dev and test), but not the runs' draws.
 
     Raises:
-        UsageError: no replicates or estimands, or runs that vary together have different seeds.
+        UsageError: no replicates or estimands, too many item clusters, or runs that vary together have different
+            seeds.
         DataError: a replicate draws no scored item of a cell with very few clusters.
     """
     check_call(study, estimands, count, seed)
@@ -96,6 +99,11 @@ def replicates(
     runs = _run_streams(study, cells, seeds)
     total = np.zeros((len(names), count))
     for key, members, clusters in strata(study, cells):
+        if clusters.size > MOST_CLUSTERS:
+            raise UsageError(
+                f"{key[0]} has {clusters.size:,} item clusters in {key[1]}, more than the {MOST_CLUSTERS:,} that are "
+                "resampled; the closed form, which agrees with the bootstrap where there are many, stands alone."
+            )
         for columns in _column_blocks(study, members, clusters, merge=seeds == "fixed"):
             factors = _factors(estimands, columns.cells)
             for block in range(-(-count // BLOCK)):

@@ -20,6 +20,7 @@ success): the interval then reaches as far as the worst scores on a share q woul
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -66,7 +67,7 @@ class Block:
     population: int
     deterministic: bool = False
 
-    @property
+    @cached_property
     def score(self) -> float:
         """Mean over runs, 0 to 1."""
         return float(self.scores.mean())

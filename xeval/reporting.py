@@ -12,6 +12,8 @@ from xeval.display import console, print_json, spinner
 from xeval.errors import StoreError, remarks_to
 from xeval.runner import software
 
+BROWSED_UNITS, BROWSED_ROWS = 10_000, 4_000_000
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -66,8 +68,16 @@ def report(
     if source.is_dir() and result.limits:
         result = replace(result, totals=items_in_full(source, result.limits))
     if source.is_dir() and not _is_foreign(source, mapping):
-        with remarks_to(lambda _: None):  # the same ones again
-            sections = changed_items(source, data, limit, settings, quiet=as_json)
+        units = frame["unit"].nunique()
+        if units > BROWSED_UNITS or len(frame) > BROWSED_ROWS:
+            notes = (
+                *notes,
+                f"The items that changed are not shown: the store holds {units:,} results with {len(frame):,} scores of "
+                f"items, more than the {BROWSED_UNITS:,} and {BROWSED_ROWS:,} that are gone through for it.",
+            )
+        else:
+            with remarks_to(lambda _: None):  # the same ones again
+                sections = changed_items(source, data, limit, settings, quiet=as_json)
     result, notes = replace(result, notes=(*result.notes, *notes)), ()
     write(result, frame, out, title=title, notes=notes, sections=sections, quiet=as_json)
     if as_json:

@@ -63,6 +63,8 @@ UNREADABLE = (
     NotImplementedError,
     MemoryError,
 )
+SMALL = 1000  # rows of a file that is written to be read fast
+ITEM_COLUMNS = ("item_id", "cluster_id", "hops")
 ITEM_COVARIATES = ("category", "overlap_rank")  # what the hop regression can take beside the hops
 NO_SEED = -1
 
@@ -350,8 +352,10 @@ def read_record(path: Path) -> UnitRecord:
     return _record(_open(path, rows=False))
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None) -> "pa.Table":
-    """The rows of a unit, or only some of their columns.
+def read_table(
+    path: Path, columns: Sequence[str] | None = None, optional: Sequence[str] = ()
+) -> "pa.Table":
+    """The rows of a unit, or only some of their columns, with the ``optional`` ones that it has.
 
     Raises:
         StoreError: the file is damaged, gone or cannot be read, or lacks a column.
@@ -359,7 +363,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> "pa.Table":
     unit = _open(path, rows=True)
     if not unit.record:
         _record(unit)  # a file that has lost its seal is not read as one that never had any
-    return _rows(unit, columns)
+    return _rows(unit, columns, optional)
 
 
 def read_sums(path: Path, record: UnitRecord) -> tuple[int, dict[str, tuple[float, float]]]:
@@ -402,29 +406,60 @@ def read_scores(
         StoreError: there is no store, it holds no unit, or a unit's file is damaged.
         UsageError: no unit has such settings.
     """
+    return _tidy(Store(root).require(limit, settings))
+
+
+def _tidy(units: Sequence[tuple[Path, UnitRecord]]) -> "pd.DataFrame":
+    """The rows of all units. Texts are categories: a store has a dozen names and may have millions of rows."""
+    import numpy as np
     import pandas as pd
+    import pyarrow as pa
 
-    units = Store(root).require(limit, settings)
-    frames = [_tidy(path, record) for path, record in units]
-    return pd.concat(frames, ignore_index=True)
+    items: list[pa.Table] = []
+    sums: dict[str, list[Any]] = {"num": [], "den": []}
+    facts: list[dict[str, Any]] = []  # of a unit and metric, as are the places of its rows among all units' items
+    places: list[Any] = []
+    start = 0
+    for path, record in units:
+        wanted = [f"{metric}.{part}" for metric in record.metrics for part in sums]
+        rows = read_table(path, [*ITEM_COLUMNS, *wanted], optional=ITEM_COVARIATES)
+        items.append(rows.drop_columns(wanted))
+        for metric in record.metrics:
+            for part, pieces in sums.items():
+                pieces.append(rows[f"{metric}.{part}"].to_numpy())
+            facts.append({"metric": metric, "main": metric == record.main_metric, **_facts(record)})
+            places.append(np.arange(start, start + rows.num_rows))
+        start += rows.num_rows
+    of_item = np.repeat(np.arange(len(facts)), [len(piece) for piece in places])
+    at_item = np.concatenate(places)
+    table = pa.concat_tables(items, promote_options="permissive")
+    columns = {name: _column(table[name]).take(at_item) for name in table.column_names}
+    for name, values in pd.DataFrame(facts).items():
+        few = values if values.dtype.kind in "bif" else values.astype("category")
+        columns[str(name)] = few.array.take(of_item)
+        if name == "main":
+            columns |= {part: np.concatenate(sums.pop(part)) for part in ("num", "den")}
+    return pd.DataFrame(columns, copy=False)
 
 
-def _tidy(path: Path, record: UnitRecord) -> "pd.DataFrame":
+def _column(values: "pa.ChunkedArray") -> Any:
+    """Numbers as they are, texts as categories."""
     import pandas as pd
+    import pyarrow as pa
 
-    rows: pd.DataFrame = read_table(path).to_pandas()
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        return pd.Series(values.to_numpy()).array
+    found = values.cast(pa.large_string()).combine_chunks().dictionary_encode()
+    codes = found.indices.fill_null(-1).to_numpy()
+    return pd.Categorical.from_codes(codes, pd.Index(found.dictionary.to_pandas()))
+
+
+def _facts(record: UnitRecord) -> dict[str, Any]:
+    """What all rows of a unit have in common."""
     lineage = record.lineage or {}
-    kept = ["item_id", "cluster_id", "hops", *(name for name in ITEM_COVARIATES if name in rows.columns)]
-    parts = []
-    for metric in record.metrics:
-        part = rows[kept].copy()
-        part["metric"], part["main"] = metric, metric == record.main_metric
-        part["num"], part["den"] = rows[f"{metric}.num"], rows[f"{metric}.den"]
-        parts.append(part)
-    frame = pd.concat(parts, ignore_index=True)
     seed = lineage.get("seed")
     intermediate = lineage.get("phase") == "target" and lineage.get("condition", "none") != "none"
-    constant: dict[str, Any] = {
+    return {
         "condition": lineage.get("condition", record.checkpoint),
         "target": record.task,
         "group": record.group,
@@ -442,7 +477,6 @@ def _tidy(path: Path, record: UnitRecord) -> "pd.DataFrame":
         "collapsed": lineage.get("collapsed") or "",
         "limit": float("nan") if record.limit is None else float(record.limit),
     }
-    return frame.assign(**constant)
 
 
 def _folder(limit: int | None) -> str:
@@ -499,9 +533,19 @@ def _seal(record: UnitRecord, rows: dict[str, list[Any]]) -> tuple[bytes, bytes,
     import pyarrow.parquet as pq
 
     text = record.model_dump_json().encode()
-    sink = pa.BufferOutputStream()
-    table = pa.table(rows).replace_schema_metadata({METADATA_KEY: text})
-    pq.write_table(table, sink, compression="zstd")
+    sink, table = pa.BufferOutputStream(), pa.table(rows)
+    # What is worth its bytes in a large file takes more time to read than all the rows of a small one.
+    small = table.num_rows <= SMALL
+    with pq.ParquetWriter(
+        sink,
+        table.schema,
+        compression="zstd",
+        use_dictionary=not small,
+        write_statistics=not small,
+        store_schema=not small,
+    ) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({METADATA_KEY.decode(): text.decode()})
     content = sink.getvalue().to_pybytes()
     cut = len(content) - FOOTER_END - int.from_bytes(content[-8:-4], "little")
     pages, footer = content[:cut], content[cut:]
@@ -574,12 +618,15 @@ def _record(unit: _UnitFile) -> UnitRecord:
     return record
 
 
-def _rows(unit: _UnitFile, columns: Sequence[str] | None = None) -> "pa.Table":
+def _rows(
+    unit: _UnitFile, columns: Sequence[str] | None = None, optional: Sequence[str] = ()
+) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(pa.BufferReader(unit.content)).read(columns, use_threads=False)
+        wanted = None if columns is None else [*columns, *optional]
+        table = pq.ParquetFile(pa.BufferReader(unit.content)).read(wanted, use_threads=False)
     except UNREADABLE as error:
         raise _damaged(unit.path, _first_line(error)) from error
     if lacking := set(columns or ()) - set(table.column_names):

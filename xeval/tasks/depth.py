@@ -315,7 +315,7 @@ def split_by_depth(
                 f"{record.task}{SUFFIX} in that language (one checkpoint is enough)."
             )
         rows = frame[(frame["unit"] == record.fingerprint) & (frame["name"] == record.checkpoint)]
-        place = rows["item_id"].map(rank)
+        place = rows["item_id"].astype(str).map(rank)
         hard = rows[place > 1].assign(target=f"{record.task}-hard")
         parts.append(rows[place == 1].assign(target=f"{record.task}-easy"))
         parts.append(hard.assign(group="multi-hop QA") if hard_as_multi_hop else hard)
