@@ -171,7 +171,10 @@ def compare(
         if of_a & of_b:
             here = (frame["target"] == target) & frame["lang"].isin(of_a & of_b)
             rows = pd.concat(
-                [_as(frame[side & here], label) for side, label in zip(sides, (label_a, label_b), strict=True)],
+                [
+                    _as(frame[side & here], label)
+                    for side, label in zip(sides, (label_a, label_b), strict=True)
+                ],
                 ignore_index=True,
             )
             checked = check(rows, baseline=label_a)
@@ -187,7 +190,7 @@ def compare(
 
 def _as(rows: pd.DataFrame, label: str) -> pd.DataFrame:
     """The rows under a condition's name."""
-    return rows.assign(condition=pd.Categorical.from_codes(np.zeros(len(rows), np.int8), [label]))
+    return rows.assign(condition=pd.Categorical.from_codes(np.zeros(len(rows), np.int8), pd.Index([label])))
 
 
 def _sides(frame: pd.DataFrame, a: str, b: str) -> "tuple[pd.Series[bool], pd.Series[bool]]":

@@ -143,10 +143,10 @@ def item_rows(
 
 
 def _transfer_rows(frame: pd.DataFrame, source: str) -> pd.DataFrame:
-    if int(frame["main"].sum()) > MOST_ROWS:
+    if (size := int(frame["main"].sum())) > MOST_ROWS:
         raise DataError(
-            f"{int(frame['main'].sum()):,} scored items are more than the {MOST_ROWS:,} up to which models of items are "
-            "fitted; the closed form, which takes all of them, stands alone."
+            f"{size:,} scored items are more than the {MOST_ROWS:,} up to which models of items are fitted; the closed "
+            "form, which takes all of them, stands alone."
         )
     rows = main_rows(frame)
     rows = rows[rows["lang"] != source]

@@ -420,6 +420,7 @@ def test_settings_choose_what_is_exported(xeval: Run, store: Path, tmp_path: Pat
 @needs_duckdb
 def test_sql_sees_scores_with_predictions_and_units(xeval: Run, store: Path) -> None:
     frame, key = read_scores(store), ["unit", "metric", "item_id"]
+    frame = frame.astype(dict.fromkeys(frame.select_dtypes("category").columns, str))
     answer = exports.query(store, "select * from scores")
     held = pd.DataFrame(answer.rows, columns=list(answer.columns))
     assert set(held.columns) == set(frame.columns) | {"category", "prediction"}

@@ -72,8 +72,8 @@ def report(
         if units > BROWSED_UNITS or len(frame) > BROWSED_ROWS:
             notes = (
                 *notes,
-                f"The items that changed are not shown: the store holds {units:,} results with {len(frame):,} scores of "
-                f"items, more than the {BROWSED_UNITS:,} and {BROWSED_ROWS:,} that are gone through for it.",
+                f"The items that changed are not shown: the store holds {units:,} results with {len(frame):,} scores "
+                f"of items, more than the {BROWSED_UNITS:,} and {BROWSED_ROWS:,} that are gone through for it.",
             )
         else:
             with remarks_to(lambda _: None):  # the same ones again

@@ -352,9 +352,7 @@ def read_record(path: Path) -> UnitRecord:
     return _record(_open(path, rows=False))
 
 
-def read_table(
-    path: Path, columns: Sequence[str] | None = None, optional: Sequence[str] = ()
-) -> "pa.Table":
+def read_table(path: Path, columns: Sequence[str] | None = None, optional: Sequence[str] = ()) -> "pa.Table":
     """The rows of a unit, or only some of their columns, with the ``optional`` ones that it has.
 
     Raises:
@@ -417,7 +415,9 @@ def _tidy(units: Sequence[tuple[Path, UnitRecord]]) -> "pd.DataFrame":
 
     items: list[pa.Table] = []
     sums: dict[str, list[Any]] = {"num": [], "den": []}
-    facts: list[dict[str, Any]] = []  # of a unit and metric, as are the places of its rows among all units' items
+    facts: list[
+        dict[str, Any]
+    ] = []  # of a unit and metric, as are the places of its rows among all units' items
     places: list[Any] = []
     start = 0
     for path, record in units:
@@ -443,15 +443,20 @@ def _tidy(units: Sequence[tuple[Path, UnitRecord]]) -> "pd.DataFrame":
 
 
 def _column(values: "pa.ChunkedArray") -> Any:
-    """Numbers as they are, texts as categories."""
+    """Numbers as they are, texts as categories in their order."""
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         return pd.Series(values.to_numpy()).array
     found = values.cast(pa.large_string()).combine_chunks().dictionary_encode()
-    codes = found.indices.fill_null(-1).to_numpy()
-    return pd.Categorical.from_codes(codes, pd.Index(found.dictionary.to_pandas()))
+    order = pc.sort_indices(found.dictionary).to_numpy()
+    place = np.empty(len(order) + 1, np.int32)
+    place[order], place[-1] = np.arange(len(order)), -1  # the last one is that of a text that is not there
+    codes = place[found.indices.fill_null(-1).to_numpy()]
+    return pd.Categorical.from_codes(codes, pd.Index(found.dictionary.take(order).to_pandas()))
 
 
 def _facts(record: UnitRecord) -> dict[str, Any]:
@@ -618,9 +623,7 @@ def _record(unit: _UnitFile) -> UnitRecord:
     return record
 
 
-def _rows(
-    unit: _UnitFile, columns: Sequence[str] | None = None, optional: Sequence[str] = ()
-) -> "pa.Table":
+def _rows(unit: _UnitFile, columns: Sequence[str] | None = None, optional: Sequence[str] = ()) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.parquet as pq
 

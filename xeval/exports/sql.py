@@ -2,17 +2,20 @@
 
 import importlib.util
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xeval.errors import UsageError
 from xeval.exports.units import chosen_units
-from xeval.store import NO_SEED, UnitRecord, read_sums, read_table
+from xeval.store import ITEM_COLUMNS, NO_SEED, UnitRecord, read_sums, read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+ROWS_AT_ONCE = 500_000
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,18 @@ def query(
             raise UsageError(
                 "give one SELECT; a store is only read, and `xeval sql` takes one statement at a time."
             )
-        tables = {"units": _units(units)}
+        tables = [("units", _units(units))]
         if re.search(r"\bscores\b", statement, re.IGNORECASE):  # all items of a store may be many
-            tables["scores"] = _scores(units)
-        for name, rows in tables.items():
+            tables.append(("facts", _facts(units)))
+        for name, rows in chain(tables, _items(units) if len(tables) > 1 else ()):
             connection.register("arriving", rows)
-            connection.execute(f"CREATE TABLE {name} AS SELECT * FROM arriving")
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {name} AS SELECT * FROM arriving LIMIT 0")
+            connection.execute(f"INSERT INTO {name} SELECT * FROM arriving")
             connection.unregister("arriving")
+        if len(tables) > 1:
+            connection.execute(
+                "CREATE VIEW scores AS SELECT * EXCLUDE (place) FROM facts JOIN items USING (place)"
+            )
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         try:
@@ -114,29 +122,46 @@ def _units(units: Sequence[tuple[Path, UnitRecord]]) -> "pa.Table":
     return pa.Table.from_pylist(rows)
 
 
-def _scores(units: Sequence[tuple[Path, UnitRecord]]) -> "pa.Table":
-    """A row per unit, item and metric; what is constant in a unit is kept once."""
+def _facts(units: Sequence[tuple[Path, UnitRecord]]) -> "pa.Table":
+    """What all items of a unit and metric have in common, with the place by which they refer to it."""
     import pyarrow as pa
 
-    parts = []
+    kinds = {name: kind for name, (_, kind) in _typed(units[0][1]).items()}
+    rows = [
+        {**_named(record), "metric": metric, "main": metric == record.main_metric}
+        for _, record in units
+        for metric in record.metrics
+    ]
+    found = pa.Table.from_pylist(
+        rows, pa.schema([*kinds.items(), ("metric", pa.string()), ("main", pa.bool_())])
+    )
+    return found.append_column("place", pa.array(range(len(rows)), pa.int32()))
+
+
+def _items(units: Sequence[tuple[Path, UnitRecord]]) -> Iterator[tuple[str, "pa.Table"]]:
+    """A row per unit, item and metric, some at a time."""
+    import pyarrow as pa
+
+    parts: list[pa.Table] = []
+    place = held = 0
     for path, record in units:
-        rows = read_table(path)
+        sums = [f"{metric}.{part}" for metric in record.metrics for part in ("num", "den")]
+        rows = read_table(path, [*ITEM_COLUMNS, "prediction", *sums], optional=["category"])
+        columns: dict[str, Any] = {}
+        for name in (*ITEM_COLUMNS, "category", "prediction"):
+            kept = rows[name] if name in rows.column_names else pa.nulls(rows.num_rows, pa.string())
+            columns[name] = kept.cast(pa.int64() if name == "hops" else pa.string())
         for metric in record.metrics:
-            columns: dict[str, Any] = {
-                name: pa.array([value] * rows.num_rows, type).dictionary_encode()
-                if type == pa.string()
-                else pa.array([value] * rows.num_rows, type)
-                for name, (value, type) in _typed(record).items()
-            }
-            for name in ("item_id", "cluster_id", "hops", "category", "prediction"):
-                kept = rows[name] if name in rows.column_names else pa.nulls(rows.num_rows, pa.string())
-                columns[name] = kept.cast(pa.int64() if name == "hops" else pa.string())
-            columns["metric"] = pa.array([metric] * rows.num_rows, pa.string()).dictionary_encode()
-            columns["main"] = pa.array([metric == record.main_metric] * rows.num_rows, pa.bool_())
+            columns["place"] = pa.repeat(pa.scalar(place, pa.int32()), rows.num_rows)
             for part in ("num", "den"):
                 columns[part] = rows[f"{metric}.{part}"].cast(pa.float64())
             parts.append(pa.table(columns))
-    return pa.concat_tables(parts).unify_dictionaries()
+            place, held = place + 1, held + rows.num_rows
+        if held > ROWS_AT_ONCE:
+            yield "items", pa.concat_tables(parts)
+            parts, held = [], 0
+    if parts:
+        yield "items", pa.concat_tables(parts)
 
 
 def _named(record: UnitRecord) -> dict[str, Any]:
