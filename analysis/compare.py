@@ -170,16 +170,9 @@ def compare(
                 notes.append(f"{target}: only {name} has {', '.join(sorted(own))}.")
         if of_a & of_b:
             here = (frame["target"] == target) & frame["lang"].isin(of_a & of_b)
-            rows = pd.concat(
-                [
-                    _as(frame[side & here], label)
-                    for side, label in zip(sides, (label_a, label_b), strict=True)
-                ],
-                ignore_index=True,
-            )
-            checked = check(rows, baseline=label_a)
-            study = build(checked, source=source, method=method)
-            tasks.append(_compare_task(study, checked, label_a, label_b))
+            rows = _chosen(frame, here & sides[0], here & sides[1], label_a, label_b)
+            tasks.append(_compare_task(rows, label_a, label_b, source, method))
+            del rows
     if not tasks:
         raise UsageError(
             f"{a!r} and {b!r} share no language of {f'task {task!r}' if task else 'any task'}; evaluate both on "
@@ -188,9 +181,13 @@ def compare(
     return Comparison(a, b, confidence, tuple(tasks), tuple(notes))
 
 
-def _as(rows: pd.DataFrame, label: str) -> pd.DataFrame:
-    """The rows under a condition's name."""
-    return rows.assign(condition=pd.Categorical.from_codes(np.zeros(len(rows), np.int8), pd.Index([label])))
+def _chosen(
+    frame: pd.DataFrame, of_a: "pd.Series[bool]", of_b: "pd.Series[bool]", a: str, b: str
+) -> pd.DataFrame:
+    """The rows of both sides, each side under one condition's name."""
+    rows = frame[of_a | of_b]
+    codes = of_b[of_a | of_b].to_numpy().astype(np.int8)
+    return rows.assign(condition=pd.Categorical.from_codes(codes, pd.Index([a, b])))
 
 
 def _sides(frame: pd.DataFrame, a: str, b: str) -> "tuple[pd.Series[bool], pd.Series[bool]]":
@@ -235,12 +232,15 @@ def _labels(
     return (BASELINE, b) if baseline_a else (a, BASELINE)
 
 
-def _compare_task(study: Study, rows: pd.DataFrame, a: str, b: str) -> TaskComparison:
+def _compare_task(rows: pd.DataFrame, a: str, b: str, source: str, method: Method) -> TaskComparison:
+    rows = check(rows, baseline=a)
+    discordant = _discordant(rows, a, b)
+    study = build(rows, source=source, method=method)
+    del rows
     (target,) = study.targets.values()
     languages, transfer = target.languages, study.transfer_languages(target.name)
     runs = len(target.seeds[a]), len(target.seeds[b])
     alpha = 1.0 - study.method.confidence
-    discordant = _discordant(rows, a, b)
     estimates = [_estimate(study, a, b, [lang]) for lang in languages]
     exact = [
         runs == (1, 1) and lang in discordant and target.items[lang] == target.clusters[lang]

@@ -181,7 +181,8 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
             raise DataError(
                 f"{_cell(frame, typed[name].abs() > LARGEST_SEED)}: {name} is beyond 2^53; give smaller numbers."
             )
-        typed[name] = typed[name].astype("int64")
+        given = frame[name]  # millions of whole numbers need not stand in memory twice
+        typed[name] = given if given.dtype == np.int64 else typed[name].astype("int64")
     if (wrong := typed["seed"] < NO_SEED).any():
         raise DataError(f"{_cell(frame, wrong)}: seed is below -1; give 0 or more, or -1 for no training.")
     if (wrong := typed["hops"] < 0).any():
@@ -271,8 +272,13 @@ def _alike(frame: pd.DataFrame, first: NDArray[np.int64]) -> NDArray[np.bool_] |
 
 def _names(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
     """The column as categories of text, empty where nothing is there, whatever types the file or the frame has."""
+    column = frame[name]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        texts = column.cat.categories.array
+        if texts.dtype == "str" and (texts[1:] > texts[:-1]).all() and not column.hasnans:
+            return column  # as a store gives it
     try:
-        codes, values = pd.factorize(frame[name])
+        codes, values = pd.factorize(column)
     except TypeError as error:
         raise DataError(f"the column {name!r} holds {error}, not text; give a text or a number.") from error
     # Values of several types may be one text, as 1 and "1" are; the last one stands for "nothing is there".
@@ -284,7 +290,8 @@ def _text(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
     names = _names(frame, name)
     if (blank := names == "").any():
         raise DataError(f"{_cell(frame, blank)}: {name} is missing; give every row one.")
-    return names.cat.remove_unused_categories()
+    used = np.bincount(names.cat.codes, minlength=len(names.cat.categories)) > 0
+    return names if used.all() else names.cat.remove_unused_categories()
 
 
 def _numeric(frame: pd.DataFrame, name: str) -> "pd.Series[float]":

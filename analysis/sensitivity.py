@@ -279,7 +279,8 @@ def _pairable(study: Study) -> bool:
 
 def _variants(frame: pd.DataFrame, study: Study) -> Iterator[tuple[str, str, Study]]:
     """Names of runs and metric, and the study on them; the study itself comes first."""
-    rows = frame[frame["group"].isin(GROUPS)]
+    wanted = frame["group"].isin(GROUPS)
+    rows = frame if wanted.all() else frame[wanted]
     yield "all", "main", study
     for metric, measured in _metrics(rows):
         for runs, kept in _runs(measured, study.source):

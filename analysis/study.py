@@ -112,9 +112,18 @@ class Study:
         return tuple(name for name in self.conditions if all(name in seeds for seeds in listed))
 
 
+_NEEDED = (
+    "condition", "target", "group", "seed", "lang", "item_id", "cluster_id", "hops", "metric", "num", "den", "main",
+    "chance", "checkpoint", "parent", "phase",
+)  # fmt: skip
+_OF_TARGET = {
+    "condition", "group", "seed", "lang", "item_id", "cluster_id", "hops", "metric", "chance", "phase",
+}  # fmt: skip
+
+
 def build(frame: pd.DataFrame, *, source: str = "en", method: Method | None = None) -> Study:
     """Blocks from checked tidy scores (see :func:`analysis.scores.check`); uses each target's main metric."""
-    rows = main_rows(frame)
+    rows = main_rows(frame[[name for name in _NEEDED if name in frame.columns]])
     named = rows["cluster_id"].astype("category").cat
     used = np.bincount(named.codes, minlength=len(named.categories)) > 0
     cluster_of = (np.cumsum(used) - 1)[named.codes.to_numpy()]
@@ -126,7 +135,7 @@ def build(frame: pd.DataFrame, *, source: str = "en", method: Method | None = No
     blocks: dict[Cell, Block] = {}
     for name, found in rows.groupby("target", observed=True).indices.items():
         of_target = np.asarray(found, np.int64)
-        target, part = str(name), rows.take(of_target)
+        target, part = str(name), rows[list(_OF_TARGET & set(rows.columns))].take(of_target)
         targets[target] = _target(target, part)
         for lang, of_lang in part.groupby("lang", observed=True).indices.items():
             places = of_target[np.asarray(of_lang, np.int64)]

@@ -96,8 +96,14 @@ def read_frame(
     limit: int | None = None,
     mapping: Path | None = None,
     settings: Mapping[str, str] | None = None,
+    *,
+    main_only: bool = False,
 ) -> "pd.DataFrame":
-    """Tidy scores of a store, of a CSV or Parquet file, or of another tool's results."""
+    """Tidy scores of a store, of a CSV or Parquet file, or of another tool's results.
+
+    Args:
+        main_only: of a store, only the rows of each task's main metric.
+    """
     from analysis.scores import load
     from xeval.store import read_scores
 
@@ -105,7 +111,7 @@ def read_frame(
         from analysis.foreign import item_scores
 
         return item_scores(source, mapping)
-    return read_scores(source, limit, settings) if source.is_dir() else load(source)
+    return read_scores(source, limit, settings, main_only=main_only) if source.is_dir() else load(source)
 
 
 def analyse_frame(

@@ -386,7 +386,11 @@ def read_sums(path: Path, record: UnitRecord) -> tuple[int, dict[str, tuple[floa
 
 
 def read_scores(
-    root: Path, limit: int | None = None, settings: Mapping[str, str] | None = None
+    root: Path,
+    limit: int | None = None,
+    settings: Mapping[str, str] | None = None,
+    *,
+    main_only: bool = False,
 ) -> "pd.DataFrame":
     """Tidy scores of a store: one row per (unit, item, metric).
 
@@ -399,51 +403,85 @@ def read_scores(
     Args:
         limit: the results on the first ``limit`` items instead of the full ones.
         settings: what the units' settings are to be, where several are stored: ``{"layer": "7"}``.
+        main_only: only the rows of each task's main metric.
 
     Raises:
         StoreError: there is no store, it holds no unit, or a unit's file is damaged.
         UsageError: no unit has such settings.
     """
-    return _tidy(Store(root).require(limit, settings))
+    return _tidy(Store(root).require(limit, settings), main_only=main_only)
 
 
-def _tidy(units: Sequence[tuple[Path, UnitRecord]]) -> "pd.DataFrame":
-    """The rows of all units. Texts are categories: a store has a dozen names and may have millions of rows."""
+def _tidy(units: Sequence[tuple[Path, UnitRecord]], *, main_only: bool = False) -> "pd.DataFrame":
+    """The rows of all units, in the order of :data:`analysis.scores.KEY`, so that no one sorts them again.
+
+    Texts are categories: a store has a dozen names and may have millions of rows. Items that several units share, as
+    runs on one task and language do, are kept and coded once.
+    """
     import numpy as np
     import pandas as pd
     import pyarrow as pa
 
     items: list[pa.Table] = []
-    sums: dict[str, list[Any]] = {"num": [], "den": []}
-    facts: list[
-        dict[str, Any]
-    ] = []  # of a unit and metric, as are the places of its rows among all units' items
-    places: list[Any] = []
-    start = 0
+    of_task: dict[tuple[str, str], list[tuple[int, pa.Table]]] = {}
+    parts: list[tuple[dict[str, Any], int, Any, Any]] = []  # facts, place of the items, num, den
+    end = 0
     for path, record in units:
-        wanted = [f"{metric}.{part}" for metric in record.metrics for part in sums]
+        metrics = [record.main_metric] if main_only else record.metrics
+        wanted = [f"{metric}.{part}" for metric in metrics for part in ("num", "den")]
         rows = read_table(path, [*ITEM_COLUMNS, *wanted], optional=ITEM_COVARIATES)
-        items.append(rows.drop_columns(wanted))
-        for metric in record.metrics:
-            for part, pieces in sums.items():
-                pieces.append(rows[f"{metric}.{part}"].to_numpy())
-            facts.append({"metric": metric, "main": metric == record.main_metric, **_facts(record)})
-            places.append(np.arange(start, start + rows.num_rows))
-        start += rows.num_rows
-    of_item = np.repeat(np.arange(len(facts)), [len(piece) for piece in places])
+        own = rows.drop_columns(wanted)
+        known = of_task.setdefault((record.task, record.language), [])
+        start = next((start for start, table in known if table.equals(own)), end)
+        if start == end:
+            known.append((start, own))
+            items.append(own)
+            end += own.num_rows
+        facts = _facts(record)
+        for metric in metrics:
+            found = {"metric": metric, "main": metric == record.main_metric, **facts}
+            num, den = (rows[f"{metric}.{part}"].to_numpy() for part in ("num", "den"))
+            parts.append((found, start, num, den))
+    parts.sort(key=lambda part: [part[0][name] for name in ("target", "metric", "condition", "seed", "lang")])
+    whole = pa.concat_tables(items, promote_options="permissive")
+    columns: dict[str, Any] = {}
+    for name in whole.column_names:
+        columns[name] = _column(whole[name], columns.get("item_id"))
+    names = np.asarray(columns["item_id"].codes)
+    order = np.empty(len(names), np.int32)
+    at = 0
+    for table in items:
+        order[at : at + len(table)] = np.argsort(names[at : at + len(table)], kind="stable") + at
+        at += len(table)
+    del whole, items, of_task, known, own, rows
+    starts = [start for _, start, *_ in parts]
+    sums = {"num": [num for *_, num, _ in parts], "den": [den for *_, den in parts]}
+    places = [order[start : start + len(num)] for start, num in zip(starts, sums["num"], strict=True)]
+    all_facts = [facts for facts, *_ in parts]
+    parts.clear()
+    of_part = np.repeat(np.arange(len(all_facts), dtype=np.int32), [len(place) for place in places])
     at_item = np.concatenate(places)
-    table = pa.concat_tables(items, promote_options="permissive")
-    columns = {name: _column(table[name]).take(at_item) for name in table.column_names}
-    for name, values in pd.DataFrame(facts).items():
+    for name, values in list(columns.items()):
+        columns[name] = values.take(at_item)
+    del at_item
+    for name, values in pd.DataFrame(all_facts).items():
         few = values if values.dtype.kind in "bif" else values.astype("category")
-        columns[str(name)] = few.array.take(of_item)
+        columns[str(name)] = few.array.take(of_part)
         if name == "main":
-            columns |= {part: np.concatenate(sums.pop(part)) for part in ("num", "den")}
+            for part in ("num", "den"):
+                columns[part] = np.concatenate(
+                    [
+                        pieces[place - start]
+                        for start, pieces, place in zip(starts, sums[part], places, strict=True)
+                    ]
+                )
+                sums[part].clear()
+    pa.default_memory_pool().release_unused()
     return pd.DataFrame(columns, copy=False)
 
 
-def _column(values: "pa.ChunkedArray") -> Any:
-    """Numbers as they are, texts as categories in their order."""
+def _column(values: "pa.ChunkedArray", like: Any = None) -> Any:
+    """Numbers as they are, texts as categories in their order, those of ``like`` where they are the same."""
     import numpy as np
     import pandas as pd
     import pyarrow as pa
@@ -452,11 +490,19 @@ def _column(values: "pa.ChunkedArray") -> Any:
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         return pd.Series(values.to_numpy()).array
     found = values.cast(pa.large_string()).combine_chunks().dictionary_encode()
-    order = pc.sort_indices(found.dictionary).to_numpy()
+    order = pc.sort_indices(found.dictionary)
     place = np.empty(len(order) + 1, np.int32)
-    place[order], place[-1] = np.arange(len(order)), -1  # the last one is that of a text that is not there
+    place[order.to_numpy()], place[-1] = (
+        np.arange(len(order)),
+        -1,
+    )  # the last is that of a text that is not there
     codes = place[found.indices.fill_null(-1).to_numpy()]
-    return pd.Categorical.from_codes(codes, pd.Index(found.dictionary.take(order).to_pandas()))
+    names = pd.Index(found.dictionary.take(order).to_pandas())
+    if like is not None and len(names) == len(like.categories) and (names == like.categories).all():
+        return pd.Categorical.from_codes(
+            codes, dtype=like.dtype
+        )  # pandas keeps a table of all texts for each
+    return pd.Categorical.from_codes(codes, names)
 
 
 def _facts(record: UnitRecord) -> dict[str, Any]:

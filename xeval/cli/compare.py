@@ -60,7 +60,7 @@ def compare(
 
     remarks: list[str] = []
     with remarks_to(remarks.append):
-        frame = reporting.read_frame(source, limit, mapping, settings_of(setting))
+        frame = reporting.read_frame(source, limit, mapping, settings_of(setting), main_only=True)
     found = compare_scores(frame, a, b, task=task)
     found = replace(found, notes=(*found.notes, *remarks))
     if as_json:
