@@ -272,13 +272,8 @@ def _alike(frame: pd.DataFrame, first: NDArray[np.int64]) -> NDArray[np.bool_] |
 
 def _names(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
     """The column as categories of text, empty where nothing is there, whatever types the file or the frame has."""
-    column = frame[name]
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        texts = column.cat.categories.array
-        if texts.dtype == "str" and (texts[1:] > texts[:-1]).all() and not column.hasnans:
-            return column  # as a store gives it
     try:
-        codes, values = pd.factorize(column)
+        codes, values = pd.factorize(frame[name])
     except TypeError as error:
         raise DataError(f"the column {name!r} holds {error}, not text; give a text or a number.") from error
     # Values of several types may be one text, as 1 and "1" are; the last one stands for "nothing is there".
@@ -286,8 +281,18 @@ def _names(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
     return pd.Series(pd.Categorical.from_codes(place[codes], pd.Index(names, dtype="str")), index=frame.index)
 
 
+def _is_text(column: "pd.Series[Any]") -> bool:
+    """Whether a column is of categories of text in their order, as a store gives it."""
+    if not isinstance(column.dtype, pd.CategoricalDtype) or column.hasnans:
+        return False
+    texts = column.cat.categories.array
+    return texts.dtype == "str" and bool((texts[1:] > texts[:-1]).all())
+
+
 def _text(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
-    names = _names(frame, name)
+    names = frame[name]
+    if not _is_text(names):
+        names = _names(frame, name)
     if (blank := names == "").any():
         raise DataError(f"{_cell(frame, blank)}: {name} is missing; give every row one.")
     used = np.bincount(names.cat.codes, minlength=len(names.cat.categories)) > 0
