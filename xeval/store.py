@@ -643,7 +643,7 @@ def _open(path: Path, *, rows: bool) -> _UnitFile:
 
 def _check_name(path: Path, record: bytes) -> None:
     """A file that was copied over another one is whole and yet the wrong one."""
-    fingerprint, _, identity = path.stem.partition("-")
+    fingerprint, _, identity = path.stem.rpartition("-")
     if not all(f'"{part}"'.encode() in record for part in (fingerprint, identity)):
         raise _damaged(path, "it holds another unit than its name says")
 
