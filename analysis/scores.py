@@ -22,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xeval.errors import DataError, UsageError
+from xeval.files import is_regular
 
 BASELINE = "none"
 MEAN = "mean"
@@ -67,6 +68,8 @@ def load(path: Path) -> pd.DataFrame:
         raise UsageError(
             f"{path}: no such file or directory; give a store, a .csv or a .parquet file of scores."
         )
+    if not is_regular(path):
+        raise DataError(f"{path}: is no file that can be read; give a .csv or a .parquet file of scores.")
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)

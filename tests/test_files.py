@@ -3,6 +3,7 @@
 import os
 import stat
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -33,6 +34,24 @@ def test_files_and_locks_follow_the_umask(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert modes == [0o664, 0o664]
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_one_and_a_living_one_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "unit.parquet"
+    left, another = tmp_path / ".unit.parquet.abc.partial", tmp_path / ".unit.parquets.abc.partial"
+    for file in (left, another):
+        file.touch()
+
+    def write(stream: IO[bytes]) -> None:
+        stream.write(b"first")
+        write_text(path, "second")  # another process meanwhile
+        assert len(list(tmp_path.glob(".unit.parquet.*"))) == 1
+
+    write_whole(path, write)
+    assert path.read_bytes() == b"first"
+    assert {file.name for file in tmp_path.iterdir()} == {path.name, another.name}
 
 
 def test_a_held_lock_is_said_at_once(tmp_path: Path) -> None:

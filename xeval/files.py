@@ -6,12 +6,13 @@
 - A walk below a folder sees every real folder once, however linked, and says what it could not read.
 """
 
+import fcntl
 import os
 import re
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -72,8 +73,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         OSError: the disk is full or the folder cannot be written; nothing half-written stays behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=PARTIAL, dir=path.parent)
-    temporary = Path(name)
+    handle, temporary = _temporary(path)
     try:
         with os.fdopen(handle, "wb") as stream:
             write(stream)
@@ -85,6 +85,45 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def _temporary(path: Path) -> tuple[int, Path]:
+    """A new file beside ``path``, locked while it is open; what dead writers of ``path`` have left is removed."""
+    prefix = f".{path.name[:80]}."
+    while True:
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=PARTIAL, dir=path.parent)
+        held = _lock(handle)
+        if held is None:  # a file system without locks: nobody can tell who is dead
+            return handle, Path(name)
+        if held and os.fstat(handle).st_nlink:  # else another writer has taken it for a dead one's
+            break
+        os.close(handle)
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            if entry.name.startswith(prefix) and entry.name.endswith(PARTIAL) and entry.path != name:
+                _remove_if_left(entry.path)
+    return handle, Path(name)
+
+
+def _lock(handle: int) -> bool | None:
+    """Lock an open file: whether it could be had; None where the file system has no locks."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _remove_if_left(path: str) -> None:
+    """Remove a temporary file that no living process has open for writing."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        if _lock(handle):
+            Path(path).unlink()
+    finally:
+        os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.aggregates import AggregateScore
 from xeval.errors import DataError
+from xeval.files import is_regular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,9 +45,10 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: it cannot be read.
     """
+    _require_file(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as JSON ({error}); fetch or write it again.") from error
 
 
@@ -56,6 +58,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         DataError: a line is no JSON object.
     """
+    _require_file(path)
     try:
         with path.open(encoding="utf-8") as stream:
             for number, line in enumerate(stream, 1):
@@ -64,10 +67,16 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     if not isinstance(value, dict):
                         raise DataError(f"{path}, line {number}: is no JSON object; write the file again.")
                     yield number, value
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path}: cannot be read as JSON lines ({error}); fetch or write it again."
         ) from error
+
+
+def _require_file(path: Path) -> None:
+    """A FIFO would be waited for."""
+    if path.exists() and not is_regular(path):
+        raise DataError(f"{path}: is no file that can be read; move it away.")
 
 
 def listed(names: list[str], most: int = 6) -> str:

@@ -117,6 +117,8 @@ def read_mapping(path: Path | None) -> ScoreMap:
     """
     if path is None:
         return ScoreMap()
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: is no file; name a map in TOML.")
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
