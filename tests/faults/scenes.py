@@ -234,16 +234,15 @@ class World:
                 raise RuntimeError(f"{name} cannot be made: {ended.text}")
             shutil.copytree(server.folder / name, self.root / name)
 
-    def differences(self, server: Server, scene: Scene, *, kept: str = "") -> str:
+    def differences(self, server: Server, scene: Scene, *, kept: Sequence[str] = ()) -> str:
         """How a folder differs from the undisturbed end; empty where it does not.
 
         Args:
-            kept: part of the names of what a command may keep aside.
+            kept: parts of the names of what a command may keep aside.
         """
         found = state(server.folder)
-        return differences(
-            self.ends[scene.name], {n: v for n, v in found.items() if not kept or kept not in n}
-        )
+        counted = {name: value for name, value in found.items() if not any(part in name for part in kept)}
+        return differences(self.ends[scene.name], counted)
 
 
 def differences(wanted: dict[str, str], found: dict[str, str]) -> str:
