@@ -1,5 +1,5 @@
 """From stored scores to a verdict; needs no deep-learning library."""
 
-from analysis.analysis import Analysis, analyse
+from xeval.analysis.result import Analysis, analyse
 
 __all__ = ["Analysis", "analyse"]

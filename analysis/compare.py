@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.flips import mcnemar
-from analysis.multiplicity import adjust, count_false
-from analysis.scores import BASELINE, DIAGNOSTIC, check, check_columns, main_rows
-from analysis.study import Cell, Study, build
-from analysis.variance import Estimate, Method
+from xeval.analysis.estimate.variance import Estimate, Method
+from xeval.analysis.frame.arrays import Cell, Study, build
+from xeval.analysis.frame.tidy import BASELINE, DIAGNOSTIC, check, check_columns, main_rows
+from xeval.analysis.tests.multiplicity import adjust, count_false
+from xeval.analysis.tests.sign_flips import mcnemar
 from xeval.errors import UsageError, did_you_mean
 
 
@@ -132,7 +132,7 @@ def compare(
     """B against A, each a condition or the name of a checkpoint.
 
     Args:
-        frame: tidy scores (see :mod:`analysis.scores`), not yet checked; a column ``name`` names the checkpoints.
+        frame: tidy scores (see :mod:`.frame.tidy`), not yet checked; a column ``name`` names the checkpoints.
         task: only this one; empty: all that both have.
         source: language of training; reported apart from the mean.
 

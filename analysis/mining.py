@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.resampling import BLOCK, COLUMN_BYTES, Counts, multinomial, stream
-from analysis.variance import Floats, Integers
+from xeval.analysis.estimate.bootstrap import BLOCK, COLUMN_BYTES, Counts, multinomial, stream
+from xeval.analysis.estimate.variance import Floats, Integers
 from xeval.errors import DataError
 from xeval.metrics import best_threshold, f1_at_threshold
 

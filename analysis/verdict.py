@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from analysis.study import Both
-from analysis.variance import SCALES, Scale
+from xeval.analysis.estimate.variance import SCALES, Scale
+from xeval.analysis.frame.arrays import Both
 
 Outcome = Literal[
     "diminishes",

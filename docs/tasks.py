@@ -13,13 +13,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from train import recipes as training
-from train.intermediates import INTERMEDIATES
 from xeval.languages import LANGUAGES
 from xeval.metrics import METRICS
 from xeval.retrieval import recipes as retrieval
 from xeval.tasks import Task, all_tasks, all_training_sets
 from xeval.tasks.base import Kind
+from xeval.train import recipes as training
+from xeval.train.intermediates import INTERMEDIATES
 
 PAGE = Path(__file__).with_name("TASKS.md")
 

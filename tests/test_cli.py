@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from published import write_all
+from support.published import write_all
 
 from xeval import __version__
 from xeval.tasks.classification import PARAPHRASE_LABELS
@@ -236,7 +236,7 @@ def test_a_training_card_is_replaced_on_demand_only(xeval: Run, models: Path) ->
 
 def test_no_color_is_respected() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "xeval.cli", "ls", "nowhere"],
+        [sys.executable, "-m", "xeval", "ls", "nowhere"],
         capture_output=True,
         text=True,
         check=False,

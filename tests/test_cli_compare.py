@@ -107,7 +107,7 @@ def test_the_table_fits_80_columns_and_is_plain_when_piped(
     _, piped, _ = xeval("compare", store, "none", "mnli")
     assert "\x1b" not in piped
     narrow = Console(width=80, force_terminal=True, highlight=False, no_color=True)
-    monkeypatch.setattr("xeval.display.console", lambda *_: narrow)
+    monkeypatch.setattr("xeval.console.display.console", lambda *_: narrow)
     with narrow.capture() as captured:
         xeval("compare", store, "none", "mnli")
     shown = re.sub(r"\x1b\[[0-9;]*m", "", captured.get())

@@ -20,8 +20,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from scipy.stats import t as student
 
-from xeval import cli, display, tables
+from xeval import cli
 from xeval.cli import completion
+from xeval.console import display
+from xeval.console import score_tables as tables
 from xeval.store import METADATA_KEY, Store, UnitRecord, read_scores
 
 Run = Callable[..., tuple[int, str, str]]
@@ -309,7 +311,7 @@ def plain(text: str) -> str:
 
 def test_the_live_view_says_how_far_how_fast_and_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr("xeval.display.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("xeval.console.display.time.monotonic", lambda: clock[0])
     screen = terminal(monkeypatch)
     with display.Steps("evaluate", 4, pieces=4) as steps:
         steps.advance(1)
@@ -333,7 +335,7 @@ def test_what_was_done_before_does_not_count_for_the_time_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr("xeval.display.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("xeval.console.display.time.monotonic", lambda: clock[0])
     with display.Steps("mine", 10) as steps:
         steps.skip(6)
         clock[0] += 1
@@ -348,7 +350,7 @@ def test_without_a_terminal_there_is_a_line_per_piece(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr("xeval.display.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("xeval.console.display.time.monotonic", lambda: clock[0])
     with display.Steps("evaluate", 2, pieces=2) as steps:
         steps.now("never shown")
         clock[0] += 30
@@ -532,7 +534,7 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 
 def test_a_terminal_without_utf8_gets_question_marks() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "xeval.cli", "tasks", "--json"],
+        [sys.executable, "-m", "xeval", "tasks", "--json"],
         capture_output=True,
         check=False,
         env={**os.environ, "PYTHONIOENCODING": "ascii"},

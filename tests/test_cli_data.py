@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from published import write_all, write_hub, write_xtreme_folder
+from support.published import write_all, write_hub, write_xtreme_folder
 from typer.testing import CliRunner
 
 from xeval.cli import app

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from submissions import write, write_submission
+from support.submissions import write, write_submission
 
 from xeval.store import Store, UnitRecord
 

@@ -6,12 +6,12 @@ from types import ModuleType
 
 import pytest
 
-from train.intermediates import INTERMEDIATES
-from train.recipes import RECIPES, Hyperparameters
 from xeval.languages import LANGUAGES
 from xeval.metrics import METRICS
 from xeval.retrieval.recipes import RECIPES as RETRIEVAL_RECIPES
 from xeval.tasks import all_tasks, all_training_sets
+from xeval.train.intermediates import INTERMEDIATES
+from xeval.train.recipes import RECIPES, Hyperparameters
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.scores import check, load
-from xeval import exports
+from xeval.analysis.frame.tidy import check, load
 from xeval.digests import text_digest
 from xeval.errors import DataError, Remark, UsageError
-from xeval.exports.latex import escape
-from xeval.exports.model_card import BEGIN, END, write_model_index
+from xeval.interop import writers as exports
+from xeval.interop.writers.latex import escape
+from xeval.interop.writers.model_card import BEGIN, END, write_model_index
 from xeval.store import Store, UnitRecord, read_scores
 
 Run = Callable[..., tuple[int, str, str]]
@@ -475,10 +475,10 @@ def test_sql_reads_the_store_and_nothing_else(
 def test_without_duckdb_sql_says_what_to_install(
     xeval: Run, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xeval.exports.sql.importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     code, _, err = xeval("sql", "select 1", "--store", store)
     assert code == 2
-    assert "pip install 'xeval[sql]'" in err
+    assert "pip install duckdb" in err
 
 
 def test_every_command_of_the_group_shows_an_example(xeval: Run) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from analysis import analyse, foreign
-from analysis.aggregates import AggregateScore, aggregate_gains, difference
-from analysis.brief import aggregate_brief, console, markdown, write_brief
-from analysis.foreign.mapping import language_code, read_mapping
+from xeval.analysis import analyse
+from xeval.analysis.estimate.aggregates import AggregateScore, aggregate_gains, difference
+from xeval.analysis.report.aggregate import aggregate_brief, console, markdown, write_brief
 from xeval.errors import DataError, UsageError
+from xeval.interop import readers as foreign
+from xeval.interop.readers.mapping import language_code, read_mapping
 
 DATE = "2026-01-02T03-04-05.678901"
 ITEMS = 6

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.report.items import Answer, Change, ChangedCell, Item, ItemBrowser, Passage, browser_data
+from xeval.analysis.report.items import Answer, Change, ChangedCell, Item, ItemBrowser, Passage, browser_data
 from xeval.digests import text_digest
 from xeval.errors import StoreError, UsageError
 from xeval.examples import Answer as Gold

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from published import write_all
+from support.published import write_all
 
 from xeval.checkpoints import Checkpoint, Lineage, survey
 from xeval.errors import CheckpointError

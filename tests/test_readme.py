@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from published import write_all
+from support.published import write_all
 
 from xeval import cli
 from xeval.tasks import _registry

@@ -37,8 +37,8 @@ def test_a_missing_run_refuses_the_report_and_the_remedy_named_makes_it(
     xeval: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     made: list[Any] = []
-    monkeypatch.setattr("analysis.analysis.regressions", lambda *_: ())
-    monkeypatch.setattr("analysis.report.write_report", lambda result, *_, **__: made.append(result))
+    monkeypatch.setattr("xeval.analysis.result.regressions", lambda *_: ())
+    monkeypatch.setattr("xeval.analysis.report.write_report", lambda result, *_, **__: made.append(result))
     frame = scores()
     lost = (frame["target"] == "hotpotqa") & (frame["condition"] == "mnli") & (frame["seed"] == 1)
     frame[~(lost & ((frame["lang"] == "de") | (missing == "run")))].to_csv(

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from published import write_all
+from support.published import write_all
 
 from xeval.checkpoints import Lineage, discover
-from xeval.display import Steps
+from xeval.console.display import Steps
+from xeval.evaluation.runner import Outcome, RunOptions, StepWatcher, Unit, explain, plan, run, stored
 from xeval.metrics import METRICS
-from xeval.runner import Outcome, RunOptions, StepWatcher, Unit, explain, plan, run, stored
 from xeval.store import Store, UnitRecord, read_scores, read_table
 from xeval.tasks import task
 from xeval.tasks.classification import NLI_LABELS, PARAPHRASE_LABELS
@@ -156,7 +156,9 @@ def test_a_card_written_later_or_a_copy_costs_no_new_work(
         models / "paws-a"
     )
     (models / "paws-b").rename(models / "paws-c")
-    monkeypatch.setattr("xeval.runner._Evaluator.evaluate", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(
+        "xeval.evaluation.runner._Evaluator.evaluate", lambda *_: pytest.fail("computed again")
+    )
     assert evaluate(models, data, tmp_path / "s").done == 6
     scores = read_scores(tmp_path / "s")
     assert set(scores.loc[scores["target"] == "pawsx", "condition"]) >= {"squad", "paws-c"}
@@ -387,7 +389,7 @@ def test_killed_at_twenty_random_moments_the_store_equals_an_undisturbed_one(
 
 def computed_units(models: Path, data: Path, store: Path, names: Any) -> None:
     """Run in a child process: note which units were really computed."""
-    import xeval.runner as runner
+    import xeval.evaluation.runner as runner
 
     original = runner._Evaluator.evaluate
 
@@ -491,7 +493,7 @@ def test_a_large_unit_says_how_far_it_is(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     make_checkpoint(tmp_path / "models/encoder")
-    monkeypatch.setattr("xeval.runner.LARGE_UNIT", 10)
+    monkeypatch.setattr("xeval.evaluation.runner.LARGE_UNIT", 10)
     options, store = RunOptions(data=data, device="cpu", token_budget=16), Store(tmp_path / "s")
     planned = plan(list(discover(tmp_path / "models")), [task("tatoeba")], store, options, languages=["de"])
     with Steps("evaluate", 1) as steps:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from train.grid import nodes
-from train.study import load_study
 from xeval import cli, reporting
 from xeval import study as studies
 from xeval.store import Store
+from xeval.train.grid import nodes
+from xeval.train.study import load_study
 
 STUDY = """
 [study]
@@ -72,8 +72,10 @@ def test_a_study_runs_from_base_to_report_and_again_from_the_store(
     # 2 conditions x 2 seeds x (claim + two questions) x 3 languages, and retrieval on base and intermediates
     assert len(units) == 2 * 2 * 3 * 3 + 3 * 2
     report = (out / "report" / "report.html").read_bytes()
-    monkeypatch.setattr("train.phases.train_phase", lambda *_, **__: pytest.fail("trained again"))
-    monkeypatch.setattr("xeval.runner._Evaluator.evaluate", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("xeval.train.phases.train_phase", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(
+        "xeval.evaluation.runner._Evaluator.evaluate", lambda *_: pytest.fail("computed again")
+    )
     assert run(monkeypatch, "study", study_file, "--out", out) == 0
     assert (out / "report" / "report.html").read_bytes() == report
 

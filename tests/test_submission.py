@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from seqeval.metrics import f1_score, precision_score, recall_score
-from submissions import questions, write, write_submission
+from support.submissions import questions, write, write_submission
 
 from xeval.errors import DataError, UsageError
+from xeval.interop.submission import SUBMISSION_TASKS, score_submission
+from xeval.interop.submission.scoring import FileScore, score_file
 from xeval.metrics import METRICS
-from xeval.submission import SUBMISSION_TASKS, score_submission
-from xeval.submission.scoring import FileScore, score_file
 
 XNLI = "entailment\nneutral\ncontradiction\nneutral\n"
 POS = "NOUN\nNOUN\nSCONJ\n\nSYM\nSYM\nVERB\n"

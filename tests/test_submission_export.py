@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from published import write_all
-from submissions import questions, write
+from support.published import write_all
+from support.submissions import questions, write
 
-from xeval import runner
 from xeval.checkpoints import discover
+from xeval.console.display import Steps
+from xeval.console.score_tables import summarise
 from xeval.digests import text_digest
-from xeval.display import Steps
 from xeval.errors import Remark, StoreError, UsageError
+from xeval.evaluation import runner
 from xeval.examples import Example, MultipleChoice, Question, TaggedSentence, TextPair
+from xeval.interop.submission import SUBMISSION_TASKS, export_xtreme, score_submission
 from xeval.sources.tagging import UPOS
 from xeval.store import Store, UnitRecord
-from xeval.submission import SUBMISSION_TASKS, export_xtreme, score_submission
-from xeval.tables import summarise
 from xeval.tasks import task
 from xeval.tasks.classification import NLI_LABELS, PARAPHRASE_LABELS
 

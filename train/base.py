@@ -11,16 +11,16 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from train.e5_small import BUILT_IN, EncoderSource, unpack
 from xeval.checkpoints import PARTIAL_SUFFIX, Checkpoint, Lineage
 from xeval.errors import CheckpointError, UsageError, did_you_mean
 from xeval.failures import as_one_sentence, log_file
 from xeval.files import make_folders, publish
 from xeval.layouts import sentence_modules
+from xeval.train.e5_small import BUILT_IN, EncoderSource, unpack
+from xeval.versions import versions
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 VOCABULARY_MAP_NAME = "vocabulary_map.json"
 POOLER_SEED = 0
-SOFTWARE = ("xeval", "transformers", "tokenizers", "torch", "numpy")
+SOFTWARE = ("transformers", "tokenizers", "torch", "numpy")
 
 HUB_FILES = ["*.json", "*.safetensors", "*.model", "vocab.txt", "merges.txt"]
 TEXTS_PER_BATCH = 4096
@@ -102,7 +102,7 @@ def _make_base(
                 "vocabulary": None if kept is None else len(kept),
                 "drawn_weights": [*source.drawn, *drawn],
             },
-            software={package: _version(package) for package in SOFTWARE},
+            software=versions(*SOFTWARE),
             wall_seconds=round(time.monotonic() - started, 3),
             notes="; ".join(notes) or None,
             weights=Checkpoint(partial, out.name).weights_digest,
@@ -134,13 +134,6 @@ def _check_free(out: Path) -> None:
         raise UsageError(f"{out}: already holds files; choose another directory or delete it first.")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; choose another directory.")
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 # --- the model ---------------------------------------------------------------------------------------------

@@ -3,19 +3,19 @@
 import math
 import platform
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 import torch
 
-from train.data import Dev, PhaseData
-from train.job import PhaseJob
-from train.recipes import PHASE_VERSION
-from train.state import Position
 from xeval.checkpoints import Lineage, TrainingData
+from xeval.train.data import Dev, PhaseData
+from xeval.train.job import PhaseJob
+from xeval.train.recipes import PHASE_VERSION
+from xeval.train.state import Position
+from xeval.versions import versions
 
-SOFTWARE = ("xeval", "torch", "transformers", "tokenizers", "accelerate", "numpy")
+SOFTWARE = ("torch", "transformers", "tokenizers", "accelerate", "numpy")
 NOTHING_LEARNT = (
     0.99  # of the loss of the best constant answer: a run that ends above it may not have trained
 )
@@ -68,7 +68,7 @@ def lineage_card(
         recipe=recipe,
         data=_data(job, data),
         history=position.history,
-        software={package: metadata.version(package) for package in SOFTWARE},
+        software=versions(*SOFTWARE),
         device=device,
         wall_seconds=round(position.seconds, 3),
         notes="; ".join(notes) or None,

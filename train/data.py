@@ -3,16 +3,16 @@
 import math
 from dataclasses import dataclass
 
-from train.intermediates import DEV_METRICS as SET_METRICS
-from train.intermediates import has_dev, load_examples
-from train.job import PhaseJob
-from train.lines import MLM_LENGTH, MlmData
-from train.mlm import MaskedFeed, mlm_rows, special_ids
-from train.rows import BatchOrder, Feed, Rows, stream_seed
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import CheckpointError, DataError, UsageError
 from xeval.examples import Example
 from xeval.tasks.base import Encoded, Group, Settings, Task, TrainingSet
+from xeval.train.intermediates import DEV_METRICS as SET_METRICS
+from xeval.train.intermediates import has_dev, load_examples
+from xeval.train.job import PhaseJob
+from xeval.train.lines import MLM_LENGTH, MlmData
+from xeval.train.mlm import MaskedFeed, mlm_rows, special_ids
+from xeval.train.rows import BatchOrder, Feed, Rows, stream_seed
 
 # What a dev score is, by kind: the group to declare, and the metrics whose mean picks the best state
 # (the mean of F1 and EM for question answering, as in jiant).

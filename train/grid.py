@@ -17,17 +17,17 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from train.intermediates import NONE, THEN, data_digest, has_dev, load_examples, stages
-from train.lines import MlmData
-from train.recipes import PHASE_VERSION, Hyperparameters, Phase
-from train.reports import REPORTS, report_file
-from train.study import Study
 from xeval import files
 from xeval.checkpoints import CARD_NAME, PARTIAL_SUFFIX, Checkpoint
 from xeval.digests import value_digest
 from xeval.errors import CheckpointError, DataError, UsageError
 from xeval.examples import Example, MultipleChoice, Question, TaggedSentence, TextPair, Translation
 from xeval.tasks import TrainingSet
+from xeval.train.intermediates import NONE, THEN, data_digest, has_dev, load_examples, stages
+from xeval.train.lines import MlmData
+from xeval.train.recipes import PHASE_VERSION, Hyperparameters, Phase
+from xeval.train.reports import REPORTS, report_file
+from xeval.train.study import Study
 
 BASE_VERSION = 1
 """Part of every digest: raise it when ``make_base`` gives other weights for the same name."""

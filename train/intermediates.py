@@ -12,7 +12,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from train.lines import MLM
 from xeval.digests import text_digest, value_digest
 from xeval.errors import DataError, UsageError, did_you_mean
 from xeval.examples import Example, TaggedSentence, TextPair
@@ -38,6 +37,7 @@ from xeval.tasks.classification import CLASSIFICATION, MNLI, NLI_LABELS, PAWSX_E
 from xeval.tasks.own import ENDINGS, RowFile, task_from_file
 from xeval.tasks.span_qa import SPAN_QA, SQUAD
 from xeval.tasks.tagging import TAGGING
+from xeval.train.lines import MLM
 
 NONE = "none"
 """The condition without an intermediate phase: the baseline."""

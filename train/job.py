@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from train.intermediates import data_digest
-from train.lines import MlmData
-from train.recipes import PHASE_VERSION, Hyperparameters, Phase
 from xeval.checkpoints import Checkpoint
 from xeval.digests import value_digest
 from xeval.errors import XevalError
 from xeval.tasks.base import TrainingSet
+from xeval.train.intermediates import data_digest
+from xeval.train.lines import MlmData
+from xeval.train.recipes import PHASE_VERSION, Hyperparameters, Phase
 
 
 class NotFiniteError(XevalError):

@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.table import Table
 
-from train.reports import REPORTS, read_report
 from xeval.checkpoints import PARTIAL_SUFFIX, Checkpoint, Lineage, survey
-from xeval.display import duration, table
+from xeval.console.display import duration, table
 from xeval.errors import CheckpointError, XevalError
+from xeval.train.reports import REPORTS, read_report
 
 WIDE = 92  # columns that the steps, times and notes take
 WIDEST = 140  # columns that the models take beside them

@@ -14,7 +14,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from train.grid import (
+from xeval.checkpoints import Checkpoint
+from xeval.errors import CheckpointError, DataError, UsageError
+from xeval.failures import contained, log_file
+from xeval.train.grid import (
     Node,
     aside,
     damage,
@@ -25,15 +28,12 @@ from train.grid import (
     study_texts,
     tidy,
 )
-from train.job import NotFiniteError
-from train.reports import Reporter, drop_damaged_reports, read_report
-from train.study import Study
-from xeval.checkpoints import Checkpoint
-from xeval.errors import CheckpointError, DataError, UsageError
-from xeval.failures import contained, log_file
+from xeval.train.job import NotFiniteError
+from xeval.train.reports import Reporter, drop_damaged_reports, read_report
+from xeval.train.study import Study
 
 if TYPE_CHECKING:
-    from train.phases import Step
+    from xeval.train.phases import Step
 
 POLL_SECONDS = 1.0
 EVERYWHERE = (DataError, UsageError, CheckpointError, NotFiniteError)
@@ -220,7 +220,7 @@ def tell_damage(grid: Sequence[Node], out: Path, progress: TrainingProgress) -> 
 
 def follow(study: Study, out: Path, team: Team) -> None:
     """Train with the first process of the team whatever node it chooses, until it has no more."""
-    from train.phases import PhaseStoppedError
+    from xeval.train.phases import PhaseStoppedError
 
     grid = {node.digest: node for node in nodes(study)}
     with stop_on_signal():  # the first process decides when all stop
@@ -253,7 +253,7 @@ def train_node(
         alone: whether no other process trains this node too. Others do not notice what has gone wrong in this one
             only, so that it has to end, which ends them.
     """
-    from train.phases import PhaseStoppedError
+    from xeval.train.phases import PhaseStoppedError
 
     problems, everywhere = list[str](), False
 
@@ -301,7 +301,7 @@ def _train(
     stop: Callable[[], bool],
     save_seconds: float,
 ) -> None:
-    from train.phases import PhaseJob, train_phase
+    from xeval.train.phases import PhaseJob, train_phase
 
     assert node.parent is not None
     assert node.phase != "base"
@@ -334,7 +334,7 @@ def _train(
 def _make_base(study: Study, out: Path) -> None:
     from transformers.utils import logging
 
-    from train.base import make_base
+    from xeval.train.base import make_base
 
     logging.disable_progress_bar()
     make_base(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from train.recipes import Hyperparameters, mixture_weights
+from xeval.train.recipes import Hyperparameters, mixture_weights
 
 
 def mixture(

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from train.lines import MlmData
-from train.models import bind, drawn_model
-from train.rows import Feed, Inputs, Rows
 from xeval.checkpoints import Checkpoint
 from xeval.encoder.batches import Sequences
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import CheckpointError, DataError
 from xeval.tasks.base import IGNORED_LABEL
+from xeval.train.lines import MlmData
+from xeval.train.models import bind, drawn_model
+from xeval.train.rows import Feed, Inputs, Rows
 
 MASKED_LM = "AutoModelForMaskedLM"
 MASK_RATE = 0.15  # Devlin et al. 2019 (N19-1423), 3.1, as the next two

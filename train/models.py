@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from train.recipes import Hyperparameters
 from xeval.checkpoints import Checkpoint
 from xeval.errors import CheckpointError, UsageError
 from xeval.tasks.base import TrainingSet
+from xeval.train.recipes import Hyperparameters
 
 
 def load_encoder(parent: Checkpoint) -> Any:

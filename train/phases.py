@@ -21,13 +21,17 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from train.card import device_name, kept_losses, lineage_card, recent_losses
-from train.data import Dev, PhaseData
-from train.intermediates import with_labels
-from train.job import NotFiniteError, PhaseJob
-from train.mixture import mixture
-from train.mlm import with_mlm_head
-from train.models import (
+from xeval.checkpoints import PARTIAL_SUFFIX, TOKENIZER_FILES, Checkpoint
+from xeval.encoder.loop import Loop
+from xeval.errors import UsageError, XevalError, require_package
+from xeval.files import make_folders, publish
+from xeval.train.card import device_name, kept_losses, lineage_card, recent_losses
+from xeval.train.data import Dev, PhaseData
+from xeval.train.intermediates import with_labels
+from xeval.train.job import NotFiniteError, PhaseJob
+from xeval.train.mixture import mixture
+from xeval.train.mlm import with_mlm_head
+from xeval.train.models import (
     flops_per_token,
     freeze,
     load_encoder,
@@ -37,10 +41,10 @@ from train.models import (
     set_dropout,
     with_head,
 )
-from train.processes import Processes
-from train.recipes import Hyperparameters, total_steps
-from train.rows import Inputs, stream_seed
-from train.state import (
+from xeval.train.processes import Processes
+from xeval.train.recipes import Hyperparameters, total_steps
+from xeval.train.rows import Inputs, stream_seed
+from xeval.train.state import (
     STATE_NAME,
     WRITING,
     DamagedStateError,
@@ -53,10 +57,6 @@ from train.state import (
     write_state,
     write_tensors,
 )
-from xeval.checkpoints import PARTIAL_SUFFIX, TOKENIZER_FILES, Checkpoint
-from xeval.encoder.loop import Loop
-from xeval.errors import UsageError, XevalError
-from xeval.files import make_folders, publish
 
 __all__ = [
     "NotFiniteError",
@@ -161,8 +161,6 @@ def train_phase(
 
 
 def _check(job: PhaseJob, log_with: Tracker | None, log_dir: Path | None) -> None:
-    from importlib.util import find_spec
-
     if job.mlm is None and job.hyper.mlm_share is not None:
         raise UsageError(
             "the recipe sets mlm_share, but there is no text for masked language modelling; name files with "
@@ -171,8 +169,7 @@ def _check(job: PhaseJob, log_with: Tracker | None, log_dir: Path | None) -> Non
     if job.mlm is not None and job.phase == "target":
         raise UsageError("masked language modelling is mixed into intermediate phases only; drop it here.")
     if log_with is not None:
-        if find_spec(log_with) is None:
-            raise UsageError(f"{log_with} is not installed; install it with `pip install {log_with}`.")
+        require_package(log_with, "Logging of a training run")
         if log_dir is None:
             raise UsageError(f"{log_with} needs a folder for its files; name it as log_dir.")
 

@@ -9,19 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from train.e5_small import BUILT_IN
-from train.grid import Node, example_texts, is_begun, is_finished, nodes
-from train.intermediates import load_examples
-from train.lines import MLM_LENGTH
-from train.mixture import mixture_shares
-from train.recipes import total_steps
-from train.reports import read_report
-from train.study import Study
 from xeval.checkpoints import TOKENIZER_FILES, Checkpoint
 from xeval.errors import XevalError
 from xeval.examples import MultipleChoice
 from xeval.failures import contained
 from xeval.tasks import TrainingSet
+from xeval.train.e5_small import BUILT_IN
+from xeval.train.grid import Node, example_texts, is_begun, is_finished, nodes
+from xeval.train.intermediates import load_examples
+from xeval.train.lines import MLM_LENGTH
+from xeval.train.mixture import mixture_shares
+from xeval.train.recipes import total_steps
+from xeval.train.reports import read_report
+from xeval.train.study import Study
 
 CHARACTERS_PER_TOKEN = 4.0  # XLM-R's pieces on English text; for estimates only
 SAMPLE = 500
@@ -261,7 +261,7 @@ def _rates_of_cards(out: Path, planned: Sequence[PlannedNode]) -> dict[tuple[str
         return {}
     import torch
 
-    from train.card import device_name
+    from xeval.train.card import device_name
 
     here = device_name(torch.device("cuda" if _has_gpu() else "cpu"))
     tokens, seconds = defaultdict[tuple[str, ...], float](float), defaultdict[tuple[str, ...], float](float)
@@ -295,14 +295,14 @@ def _base_config(study: Study, out: Path, base: Node) -> tuple[Any, str]:
     """The base's configuration, or None and why there is none yet; nothing is fetched for it."""
     from transformers import AutoConfig
 
-    from train.base import _cut_layers
+    from xeval.train.base import _cut_layers
 
     directory = out / base.name
     if is_finished(base, out):
         return AutoConfig.from_pretrained(directory, local_files_only=True), ""
     try:
         if study.base == BUILT_IN:
-            from train.e5_small import unpack
+            from xeval.train.e5_small import unpack
 
             config = unpack(study.revision).config
         else:
@@ -321,7 +321,7 @@ class _Shape:
         import torch
         import transformers
 
-        from train.models import flops_per_token, freeze
+        from xeval.train.models import flops_per_token, freeze
 
         self._config, self._study = config, study
         with torch.device("meta"):
@@ -358,7 +358,7 @@ class _Shape:
         import torch
         import transformers
 
-        from train.models import freeze
+        from xeval.train.models import freeze
 
         encoder = transformers.AutoModel.from_config(self._config)
         if self._study.freeze_embeddings:

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from train.rows import Inputs
 from xeval.tasks.base import IGNORED_LABEL
+from xeval.train.rows import Inputs
 
 BUCKET = 1 << 25  # gradients that are added in one call, so that the copy stays small beside the model
 ValueT = TypeVar("ValueT")

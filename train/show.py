@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from train.grid import Node
-from train.plan import GPU, Estimate, PlannedNode
-from xeval.display import Steps, duration, table
+from xeval.console.display import Steps, duration, table
+from xeval.train.grid import Node
+from xeval.train.plan import GPU, Estimate, PlannedNode
 
 if TYPE_CHECKING:
-    from train.phases import Step
+    from xeval.train.phases import Step
 
 WIDE = 92  # columns that the whole table takes
 SHOWN_AT_ONCE = 2

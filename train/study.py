@@ -1,6 +1,6 @@
 """A study: one TOML file that names a base, conditions, targets, seeds and a recipe, read and checked.
 
-What is to be trained follows from it: :mod:`train.grid`.
+What is to be trained follows from it: :mod:`xeval.train.grid`.
 """
 
 import json
@@ -14,8 +14,14 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from train.base import no_directory
-from train.intermediates import (
+from xeval.errors import UsageError, did_you_mean
+from xeval.files import is_regular
+from xeval.retrieval.recipes import Pooling
+from xeval.sources import FileSource, data_root
+from xeval.tasks import Task, TrainingSet, task
+from xeval.tasks.embedding import check_recipe
+from xeval.train.base import no_directory
+from xeval.train.intermediates import (
     NONE,
     THEN,
     condition_sets,
@@ -26,14 +32,8 @@ from train.intermediates import (
     training_set,
     translated_training_set,
 )
-from train.lines import MLM, MlmData, read_lines
-from train.recipes import MOST_ROWS, MOST_TOKENS, RECIPES, Hyperparameters, Phase, Recipe, shown
-from xeval.errors import UsageError, did_you_mean
-from xeval.files import is_regular
-from xeval.retrieval.recipes import Pooling
-from xeval.sources import FileSource, data_root
-from xeval.tasks import Task, TrainingSet, task
-from xeval.tasks.embedding import check_recipe
+from xeval.train.lines import MLM, MlmData, read_lines
+from xeval.train.recipes import MOST_ROWS, MOST_TOKENS, RECIPES, Hyperparameters, Phase, Recipe, shown
 
 # --- the file ----------------------------------------------------------------------------------------------
 

@@ -2,5 +2,5 @@
 
 from importlib.metadata import version
 
-__version__ = version("xeval")
+__version__ = version("xeval-transfer")
 __all__ = ["__version__"]

@@ -1,6 +1,7 @@
 """Errors a user can act on: one sentence that says what is wrong, where, and what to do."""
 
 import difflib
+import importlib.util
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -59,3 +60,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``; did you mean 'nearest'?`` as the end of a sentence's first half, or nothing when none is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def require_package(module: str, purpose: str) -> None:
+    """Raises :class:`UsageError` where an optional package is not installed, and says how to get it."""
+    if importlib.util.find_spec(module) is None:
+        raise UsageError(f"{purpose} needs {module}, which is not installed; run `pip install {module}`.")

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.report.items import Answer, Change, ChangedCell, Item, ItemBrowser, Passage
-from analysis.scores import BASELINE, DIAGNOSTIC
+from xeval.analysis.frame.tidy import BASELINE, DIAGNOSTIC
+from xeval.analysis.report.items import Answer, Change, ChangedCell, Item, ItemBrowser, Passage
 from xeval.digests import text_digest
 from xeval.errors import DataError, StoreError, XevalError
 from xeval.examples import Example, MultipleChoice, Question, TaggedSentence, TextPair, Translation
 from xeval.store import NO_SEED, Store, UnitRecord, read_table
 
 if TYPE_CHECKING:
-    from analysis.report import Section
+    from xeval.analysis.report import Section
 
 MOST = 100  # items of a cell; the page's size allows fewer where there are many cells
 LONGEST = 1600  # characters of a passage
@@ -63,8 +63,8 @@ def section(
     settings: Mapping[str, str] | None = None,
 ) -> "Section | None":
     """The item browser as a section of the report; None where no item changed or there is nothing to compare."""
-    from analysis.report import Section
-    from analysis.report.items import browser_data, browser_html, browser_script
+    from xeval.analysis.report import Section
+    from xeval.analysis.report.items import browser_data, browser_html, browser_script
 
     browser = changed_items(root, data, limit, settings)
     if not any(cell.changes for cell in browser.cells):

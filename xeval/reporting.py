@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xeval import __version__
+from xeval.console.display import console, print_json, spinner
 from xeval.digests import text_digest
-from xeval.display import console, print_json, spinner
 from xeval.errors import StoreError, remarks_to
-from xeval.runner import software
+from xeval.evaluation.runner import software
 
 BROWSED_UNITS, BROWSED_ROWS = 10_000, 4_000_000
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis import Analysis
-    from analysis.brief import Brief
-    from analysis.report import Section
+    from xeval.analysis import Analysis
+    from xeval.analysis.report import Section
+    from xeval.analysis.report.aggregate import Brief
 
 
 def report(
@@ -37,20 +37,20 @@ def report(
     """Analyse scores, write the report and print its summary.
 
     Args:
-        source: a store, a file of tidy scores, or results of another tool (:mod:`analysis.foreign`).
+        source: a store, a file of tidy scores, or results of another tool (:mod:`xeval.interop.readers`).
         limit, settings: of the units to read from a store.
         data: folder with the texts of the items that changed; None where the tasks are built in.
         mapping: says which condition and seed each model of another tool is.
-        incomplete: go on where runs lack languages or targets, see :func:`analysis.scores.check`.
+        incomplete: go on where runs lack languages or targets, see :func:`.frame.tidy.check`.
     """
     notes: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
     if _is_foreign(source, mapping):
-        from analysis import foreign
+        from xeval.interop import readers as foreign
 
         found = foreign.read(source, mapping)
         if found.frame is None:
-            from analysis.brief import aggregate_brief
+            from xeval.analysis.report.aggregate import aggregate_brief
 
             command = f"xeval report {source} -o {out}" + (f" --map {mapping}" if mapping else "")
             brief = aggregate_brief(
@@ -86,7 +86,7 @@ def report(
 
 def report_published(name: str, out: Path, *, as_json: bool) -> None:
     """Analyse published scores, write the report and print its summary."""
-    from analysis.published import published_brief
+    from xeval.analysis.published.tables import published_brief
 
     _write_brief(published_brief(name), out, as_json=as_json)
 
@@ -104,11 +104,11 @@ def read_frame(
     Args:
         main_only: of a store, only the rows of each task's main metric.
     """
-    from analysis.scores import load
+    from xeval.analysis.frame.tidy import load
     from xeval.store import read_scores
 
     if _is_foreign(source, mapping):
-        from analysis.foreign import item_scores
+        from xeval.interop.readers import item_scores
 
         return item_scores(source, mapping)
     return read_scores(source, limit, settings, main_only=main_only) if source.is_dir() else load(source)
@@ -123,7 +123,7 @@ def analyse_frame(
     quiet: bool = False,
 ) -> "Analysis":
     """The analysis of tidy scores."""
-    from analysis import analyse
+    from xeval.analysis import analyse
 
     with spinner("analysing", quiet=quiet):
         return analyse(
@@ -183,8 +183,8 @@ def write(
     Raises:
         StoreError: the files cannot be written.
     """
-    from analysis.report import console as summary
-    from analysis.report import write_report
+    from xeval.analysis.report import console as summary
+    from xeval.analysis.report import write_report
 
     provenance = _provenance(frame)
     if study_file is not None:
@@ -204,8 +204,8 @@ def write(
 
 
 def _write_brief(brief: "Brief", out: Path, *, as_json: bool) -> None:
-    from analysis.brief import console as summary
-    from analysis.brief import write_brief
+    from xeval.analysis.report.aggregate import console as summary
+    from xeval.analysis.report.aggregate import write_brief
 
     try:
         written = write_brief(brief, out)
@@ -221,7 +221,7 @@ def _write_brief(brief: "Brief", out: Path, *, as_json: bool) -> None:
 
 def _is_foreign(source: Path, mapping: Path | None) -> bool:
     """Whether another tool wrote the source; a map file says that it did."""
-    from analysis.foreign import recognise
+    from xeval.interop.readers import recognise
 
     return mapping is not None or recognise(source) is not None
 

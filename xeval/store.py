@@ -413,7 +413,7 @@ def read_scores(
 
 
 def _tidy(units: Sequence[tuple[Path, UnitRecord]], *, main_only: bool = False) -> "pd.DataFrame":
-    """The rows of all units, in the order of :data:`analysis.scores.KEY`, so that no one sorts them again.
+    """The rows of all units, in the order of :data:`.frame.tidy.KEY`, so that no one sorts them again.
 
     Texts are categories: a store has a dozen names and may have millions of rows. Items that several units share, as
     runs on one task and language do, are kept and coded once.

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from xeval import reporting
 from xeval.checkpoints import Checkpoint
+from xeval.console.display import Steps, console, print_json, spinner
 from xeval.digests import cache_root
-from xeval.display import Steps, console, print_json, spinner
-from xeval.runner import Outcome, RunOptions, StepWatcher, plan, problem_lines, run, software
+from xeval.evaluation.runner import Outcome, RunOptions, StepWatcher, plan, problem_lines, run, software
 from xeval.store import Store
 
 if TYPE_CHECKING:
-    from train.engines import EngineOptions
-    from train.plan import PlannedNode
-    from train.study import Study
+    from xeval.train.engines import EngineOptions
+    from xeval.train.plan import PlannedNode
+    from xeval.train.study import Study
 
 DEMO_FILE = "demo.toml"
 
@@ -41,8 +41,8 @@ def run_study(path: Path, out: Path | None = None) -> int:
         path: the study file.
         out: the study's folder; by default one beside the study file, with its name.
     """
-    from train.plan import plan_study
-    from train.study import load_study
+    from xeval.train.plan import plan_study
+    from xeval.train.study import load_study
 
     study = load_study(path)
     out = out or path.with_suffix("")
@@ -88,8 +88,8 @@ def train(
     as_json: bool = False,
 ) -> int:
     """Train a study's phases, or show them; gives the exit code."""
-    from train.plan import estimate, plan_study
-    from train.study import load_study
+    from xeval.train.plan import estimate, plan_study
+    from xeval.train.study import load_study
 
     study = load_study(path)
     if save_dtype is not None:
@@ -101,7 +101,7 @@ def train(
         guess = estimate(study, root, planned, options.nodes_at_a_time) if dry_run else None
     if guess is None:
         return 0 if _train(study, out, planned, options) else 1
-    from train.show import plan_json, show_plan
+    from xeval.train.show import plan_json, show_plan
 
     if as_json:
         print_json(plan_json(study.name, planned, guess))
@@ -114,8 +114,8 @@ def _train(
     study: "Study", out: Path, planned: "Sequence[PlannedNode]", options: "EngineOptions | None" = None
 ) -> bool | None:
     """Whether every node is trained; None when the run was stopped on the way."""
-    from train.engines import EngineOptions, train_with
-    from train.show import TrainingSteps
+    from xeval.train.engines import EngineOptions, train_with
+    from xeval.train.show import TrainingSteps
 
     root = out / "checkpoints"
     left = [p for p in planned if p.state != "finished"]
@@ -133,7 +133,7 @@ def _train(
 
 def _say_what_collapsed(root: Path, planned: "Sequence[PlannedNode]") -> None:
     """Name the finished checkpoints that training has taught nothing, as their cards say."""
-    from train.grid import is_finished
+    from xeval.train.grid import is_finished
 
     for node in (p.node for p in planned):
         card = Checkpoint(root / node.name, node.name).lineage if is_finished(node, root) else None
@@ -142,7 +142,7 @@ def _say_what_collapsed(root: Path, planned: "Sequence[PlannedNode]") -> None:
 
 
 def _evaluate(study: "Study", out: Path, grid: "Sequence[PlannedNode]") -> Outcome:
-    from train.grid import is_finished
+    from xeval.train.grid import is_finished
 
     root, store = out / "checkpoints", Store(out / "store")
     options = RunOptions(study.data_root, study.evaluation.settings(), study.evaluation.limit)

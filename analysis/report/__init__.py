@@ -10,12 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.analysis import Analysis
-from analysis.plots import condition_slugs
-from analysis.report import parts, robustness, tables
-from analysis.report.charts import Chart, all_charts, numbers
-from analysis.report.from_items import from_items
-from analysis.report.size import sample, smoke
+from xeval.analysis.report import parts, robustness, tables
+from xeval.analysis.report.charts import Chart, all_charts, numbers
+from xeval.analysis.report.from_items import from_items
+from xeval.analysis.report.plots import condition_slugs
+from xeval.analysis.report.size import sample, smoke
+from xeval.analysis.result import Analysis
 from xeval.digests import cache_root
 from xeval.files import write_whole
 
@@ -72,7 +72,7 @@ def write_report(
     Returns:
         The files written.
     """
-    from analysis.report.drawings import figures
+    from xeval.analysis.report.drawings import figures
 
     from_scores = from_items(analysis) if items else None
     banner = smoke(analysis)
@@ -128,7 +128,7 @@ def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("analysis.report", ""),
+        loader=PackageLoader("xeval.analysis.report", ""),
         autoescape=lambda name: bool(name) and ".html" in str(name),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -141,7 +141,7 @@ def _environment() -> Any:
 
 
 def _text(name: str) -> str:
-    return resources.files("analysis.report").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("xeval.analysis.report").joinpath(name).read_text(encoding="utf-8")
 
 
 @cache
@@ -196,7 +196,7 @@ def _embedded(value: Any) -> str:
 
 def _latex(analysis: Analysis) -> dict[str, str]:
     """Name -> a LaTeX table."""
-    from analysis.report.latex import latex
+    from xeval.analysis.report.latex import latex
 
     whole = sample(analysis)
     banner = smoke(analysis)
@@ -227,7 +227,7 @@ def console(analysis: Analysis) -> "Group":
     from rich.panel import Panel
     from rich.text import Text
 
-    from xeval.display import table
+    from xeval.console.display import table
 
     verdict = Panel(
         Text("\n".join(analysis.verdict.sentences)),

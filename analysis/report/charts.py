@@ -10,16 +10,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from analysis.analysis import Analysis
-from analysis.estimands import GRID, KEY
-from analysis.plots import COLOURS, interval, number
-from analysis.report.from_items import FromItems, Histogram, histogram
-from analysis.report.size import sample, size_of_contrast
-from analysis.same_source import same_source
-from analysis.scores import GROUPS, MEAN, MULTI_HOP_QA
-from analysis.study import Both
-from analysis.variance import SCALES, Floats, Scale
-from analysis.verdict import equivalence_level
+from xeval.analysis.estimate.estimands import GRID, KEY
+from xeval.analysis.estimate.variance import SCALES, Floats, Scale
+from xeval.analysis.frame.arrays import Both
+from xeval.analysis.frame.same_source import same_source
+from xeval.analysis.frame.tidy import GROUPS, MEAN, MULTI_HOP_QA
+from xeval.analysis.report.from_items import FromItems, Histogram, histogram
+from xeval.analysis.report.plots import COLOURS, interval, number
+from xeval.analysis.report.size import sample, size_of_contrast
+from xeval.analysis.result import Analysis
+from xeval.analysis.verdict import equivalence_level
 
 Kind = Literal["intervals", "scatter", "histogram", "choices", "shares"]
 Record = dict[str, Any]

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis import plots
-from analysis.analysis import Analysis
-from analysis.plots import (
+from xeval.analysis.estimate.variance import SCALES
+from xeval.analysis.report import plots
+from xeval.analysis.report.charts import Chart, Record
+from xeval.analysis.report.plots import (
     BAND,
     INK,
     LINE,
@@ -22,8 +23,7 @@ from analysis.plots import (
     short,
     styled,
 )
-from analysis.report.charts import Chart, Record
-from analysis.variance import SCALES
+from xeval.analysis.result import Analysis
 
 COLOURS = {"ink": INK, "muted": MUTED} | {
     f"group-{place}": colour for place, colour in enumerate(plots.COLOURS.values())

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.analysis import Analysis
-from analysis.estimands import KEY, combine, match, single_conditions, task_gain
-from analysis.same_source import same_source
-from analysis.scores import MEAN, MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA, main_rows
-from analysis.study import Both, Study, build
-from analysis.variance import SCALES, Floats, Scale
+from xeval.analysis.estimate.estimands import KEY, combine, match, single_conditions, task_gain
+from xeval.analysis.estimate.variance import SCALES, Floats, Scale
+from xeval.analysis.frame.arrays import Both, Study, build
+from xeval.analysis.frame.same_source import same_source
+from xeval.analysis.frame.tidy import MEAN, MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA, main_rows
+from xeval.analysis.result import Analysis
 
 BINS = 60
 MULTI_HOP = (MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA)

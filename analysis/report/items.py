@@ -95,7 +95,7 @@ def browser_html(browser: ItemBrowser) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("analysis.report", ""),
+        loader=PackageLoader("xeval.analysis.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -106,7 +106,7 @@ def browser_html(browser: ItemBrowser) -> str:
 
 def browser_script() -> str:
     """The section's JavaScript; it reads the data from the element ``items-data``."""
-    return resources.files("analysis.report").joinpath("items.js").read_text(encoding="utf-8")
+    return resources.files("xeval.analysis.report").joinpath("items.js").read_text(encoding="utf-8")
 
 
 def browser_data(browser: ItemBrowser, budget: int = BUDGET) -> dict[str, Any]:

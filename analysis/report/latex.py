@@ -1,6 +1,6 @@
 """Tables for papers: LaTeX with booktabs."""
 
-from analysis.report.tables import Table
+from xeval.analysis.report.tables import Table
 
 ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",

@@ -4,9 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from analysis.analysis import Analysis
-from analysis.estimands import KEY
-from analysis.plots import (
+from xeval.analysis.checks.robustness import REPLICATES, ROOT_SEED
+from xeval.analysis.estimate.estimands import KEY
+from xeval.analysis.estimate.variance import SCALES
+from xeval.analysis.frame.tidy import GROUPS, MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA
+from xeval.analysis.models.collection import RegressionTable
+from xeval.analysis.report import robustness, tables
+from xeval.analysis.report.charts import Chart
+from xeval.analysis.report.from_items import FromItems
+from xeval.analysis.report.plots import (
     SHOWN,
     Figure,
     condition_slugs,
@@ -16,15 +22,9 @@ from analysis.plots import (
     marks,
     number,
 )
-from analysis.regressions import RegressionTable
-from analysis.report import robustness, tables
-from analysis.report.charts import Chart
-from analysis.report.from_items import FromItems
-from analysis.report.size import sample, smoke
-from analysis.report.tables import Table
-from analysis.robustness import REPLICATES, ROOT_SEED
-from analysis.scores import GROUPS, MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA
-from analysis.variance import SCALES
+from xeval.analysis.report.size import sample, smoke
+from xeval.analysis.report.tables import Table
+from xeval.analysis.result import Analysis
 
 READING = (
     "A gain is the score of a condition minus the score of the baseline, on the same target and language, "

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from analysis.analysis import Analysis
-from analysis.estimands import KEY
-from analysis.scores import BASELINE
-from analysis.study import Target
+from xeval.analysis.estimate.estimands import KEY
+from xeval.analysis.frame.arrays import Target
+from xeval.analysis.frame.tidy import BASELINE
+from xeval.analysis.result import Analysis
 
 
 def sample(analysis: Analysis, targets: Iterable[str] | None = None) -> str:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from analysis import estimands as forms
-from analysis.analysis import Analysis, Gain, Score
-from analysis.plots import CLOSED, SHOWN, interval, languages_by_distance, marks, number
-from analysis.scores import (
+from xeval.analysis.estimate import estimands as forms
+from xeval.analysis.estimate.variance import SCALES
+from xeval.analysis.frame.arrays import Both
+from xeval.analysis.frame.tidy import (
     BASELINE,
     CLASSIFICATION,
     GROUPS,
@@ -16,8 +16,8 @@ from analysis.scores import (
     RETRIEVAL,
     SINGLE_HOP_QA,
 )
-from analysis.study import Both
-from analysis.variance import SCALES
+from xeval.analysis.report.plots import CLOSED, SHOWN, interval, languages_by_distance, marks, number
+from xeval.analysis.result import Analysis, Gain, Score
 
 CELL_MARKS = (
     f"{SHOWN}: shown by the Benjamini–Hochberg method within condition and target, on both scales, after all families "

@@ -14,10 +14,10 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
+from support import synthetic
 
-from analysis import Analysis, analyse
-from analysis.variance import SCALES, Method, Term, estimate, make_block
+from xeval.analysis import Analysis, analyse
+from xeval.analysis.estimate.variance import SCALES, Method, Term, estimate, make_block
 
 PAIRED = Method(paired=True)
 
@@ -390,7 +390,8 @@ def test_a_system_without_any_gain_changes_no_other(
 def test_number_of_threads_does_not_matter(frame: pd.DataFrame, tmp_path) -> None:
     frame.to_parquet(tmp_path / "scores.parquet")
     code = (
-        "import json, sys; from pathlib import Path; from analysis import analyse; from analysis.scores import load\n"
+        "import json, sys; from pathlib import Path; from xeval.analysis import analyse\n"
+        "from xeval.analysis.frame.tidy import load\n"
         "print(json.dumps(analyse(load(Path(sys.argv[1]))).to_dict()))"
     )
     outputs = {

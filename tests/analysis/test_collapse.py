@@ -9,15 +9,15 @@ from io import StringIO
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
 from rich.console import Console
+from support import synthetic
 
-from analysis import analyse
-from analysis.collapse import collapsed_runs
-from analysis.report import Section, console, write_report
-from analysis.report.size import smoke
-from analysis.scores import check
-from analysis.study import build
+from xeval.analysis import analyse
+from xeval.analysis.checks.collapse import collapsed_runs
+from xeval.analysis.frame.arrays import build
+from xeval.analysis.frame.tidy import check
+from xeval.analysis.report import Section, console, write_report
+from xeval.analysis.report.size import smoke
 from xeval.errors import DataError
 
 GAINS = {"mnli": 12.0}

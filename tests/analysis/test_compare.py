@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
 from scipy.stats import binomtest, ttest_rel
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+from support import synthetic
 
-from analysis import analyse
-from analysis.compare import compare
+from xeval.analysis import analyse
+from xeval.analysis.compare import compare
 from xeval.errors import DataError, UsageError
 
 LANGUAGES = ("ar", "de", "en", "sw")

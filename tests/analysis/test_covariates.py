@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import Task, frame
+from support.synthetic import Task, frame
 
-from analysis.covariates import (
+from xeval.analysis.frame.arrays import build
+from xeval.analysis.frame.tidy import check
+from xeval.analysis.models.languages import (
     COVARIATES,
     covariate,
     covariates,
@@ -18,8 +20,6 @@ from analysis.covariates import (
     transfer_scores,
     typology,
 )
-from analysis.scores import check
-from analysis.study import build
 from xeval.errors import DataError, UsageError
 from xeval.languages import LANGUAGES
 
@@ -86,7 +86,7 @@ def test_a_missing_feature_is_missing_and_not_zero():
 
 @pytest.mark.skipif("XEVAL_LANG2VEC" not in os.environ, reason="XEVAL_LANG2VEC names no lang2vec/data folder")
 def test_the_table_is_what_lang2vec_gives():
-    import analysis.covariates as module
+    import xeval.analysis.models.languages as module
 
     for row in typology(Path(os.environ["XEVAL_LANG2VEC"])):
         assert module._table("typology.tsv")[row["code"]] == row

@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
+from support import synthetic
 
-from analysis import analyse, estimands
-from analysis.scores import check
-from analysis.study import build
+from xeval.analysis import analyse
+from xeval.analysis.estimate import estimands
+from xeval.analysis.frame.arrays import build
+from xeval.analysis.frame.tidy import check
 
 
 def logit(num, den):

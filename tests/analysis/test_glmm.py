@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from analysis.glmm import _Likelihood, binomial_mixed
-from analysis.mixed_fit import random_term
+from xeval.analysis.models.fit import random_term
+from xeval.analysis.models.laplace import _Likelihood, binomial_mixed
 from xeval.errors import DataError
 
 # Contagious bovine pleuropneumonia (Lesnoff et al. 2004), lme4's cbpp: cases among animals, per herd and period.

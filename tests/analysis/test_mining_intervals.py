@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import mining
-from analysis.mining import Mined, at, choose, replicates, with_dev, without_dev
+from xeval.analysis import mining
+from xeval.analysis.mining import Mined, at, choose, replicates, with_dev, without_dev
 from xeval.errors import DataError
 from xeval.metrics import best_threshold
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.mixed import bootstrap_p, mixed_model, simulate
-from analysis.mixed_fit import random_term
+from xeval.analysis.models.fit import random_term
+from xeval.analysis.models.reml import bootstrap_p, mixed_model, simulate
 from xeval.errors import DataError
 
 # Six samples on each of 24 plates, plate by plate.

@@ -4,13 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
+from support import synthetic
 
-from analysis import analyse
-from analysis.multiplicity import (
+from xeval.analysis import analyse
+from xeval.analysis.estimate.bootstrap import replicates
+from xeval.analysis.estimate.variance import Estimate
+from xeval.analysis.frame.arrays import Both, build
+from xeval.analysis.frame.tidy import check
+from xeval.analysis.tests.multiplicity import (
     adjust,
     adjust_jointly,
     condition_contrasts,
@@ -20,10 +24,6 @@ from analysis.multiplicity import (
     p_on_both_scales,
     partial_conjunction,
 )
-from analysis.resampling import replicates
-from analysis.scores import check
-from analysis.study import Both, build
-from analysis.variance import Estimate
 from xeval.errors import UsageError
 
 # The worked example of the README of rtmdrr/replicability-analysis-NLP (Dror et al. 2017), level 0.05.

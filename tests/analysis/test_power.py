@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import synthetic
 from scipy import integrate, stats
+from support import synthetic
 
-from analysis.evidence import bayes_factor, evidence, needed_se
-from analysis.pilot import pilot
-from analysis.power import (
+from xeval.analysis.design.pilot import pilot
+from xeval.analysis.design.power import (
     ASSUMED,
     SETTINGS,
     Design,
@@ -22,9 +21,10 @@ from analysis.power import (
     needed_seeds,
     power,
 )
-from analysis.scores import check
-from analysis.study import build
-from analysis.variance import Estimate, Method, Term, estimate, make_block, strata_of
+from xeval.analysis.estimate.variance import Estimate, Method, Term, estimate, make_block, strata_of
+from xeval.analysis.frame.arrays import build
+from xeval.analysis.frame.tidy import check
+from xeval.analysis.tests.evidence import bayes_factor, evidence, needed_se
 from xeval.errors import DataError, UsageError
 
 # Smallest C found with power 0.80 at the assumed variances and 9 conditions, by multi-hop items and seeds (baseline /
@@ -185,7 +185,7 @@ def test_a_pilot_gives_back_what_its_study_shows():
     )
     assert found.df == (3 + 2 + 2, 3 + 2 + 2)
     assert [side.clusters for side in found.sides] == [40, 40]
-    from analysis import analyse
+    from xeval.analysis import analyse
 
     key = analyse(frame).contrasts["C"].mean.points
     one = Design(found.sides, 2, Seeds(4, 3))
@@ -202,7 +202,7 @@ def test_a_pilot_of_shared_items_uses_the_variance_of_the_difference():
     # Gains without an item part of their own often leave nothing to scale; here some is left.
     frame = synthetic.crossed(np.random.default_rng(6), gains, {"none": 3, "mnli": 3})
     found = pilot(build(check(frame)))
-    from analysis import analyse
+    from xeval.analysis import analyse
 
     key = analyse(frame).contrasts["C"].mean.points
     assert Design(found.sides, 1, Seeds(3, 3)).items.sum() == pytest.approx(key.variance_items)

@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from analysis.brief import markdown, write_brief
-from analysis.published import expected_maximum, phang2020, published_brief, published_names, read_published
+from xeval.analysis.published.tables import (
+    expected_maximum,
+    phang2020,
+    published_brief,
+    published_names,
+    read_published,
+)
+from xeval.analysis.report.aggregate import markdown, write_brief
 from xeval.errors import UsageError
 
 

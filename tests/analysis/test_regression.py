@@ -7,23 +7,23 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import Task, frame
+from support.synthetic import Task, frame
 
-from analysis import estimands
-from analysis.item_regression import hop_regression, item_model
-from analysis.ladder import (
+from xeval.analysis.estimate import estimands
+from xeval.analysis.estimate.variance import Method, make_block
+from xeval.analysis.frame.arrays import Study, Target, build
+from xeval.analysis.frame.tidy import check
+from xeval.analysis.models.cells import BENCHMARKS, MOST_SPLITS, POPULATION, cell_model, gain_rows, split_of
+from xeval.analysis.models.fit import random_term
+from xeval.analysis.models.items import hop_regression, item_model
+from xeval.analysis.models.meta_regression import (
     meta_regression,
     sampling_covariance,
     score_model,
     task_gain_regression,
     task_mean_test,
 )
-from analysis.mixed import bootstrap_p, mixed_model
-from analysis.mixed_fit import random_term
-from analysis.regression import BENCHMARKS, MOST_SPLITS, POPULATION, cell_model, gain_rows, split_of
-from analysis.scores import check
-from analysis.study import Study, Target, build
-from analysis.variance import Method, make_block
+from xeval.analysis.models.reml import bootstrap_p, mixed_model
 from xeval.errors import DataError
 
 KEY = "multi-hop QA − classification"

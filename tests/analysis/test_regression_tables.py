@@ -5,16 +5,16 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
+from support import synthetic
 
-from analysis import analyse
-from analysis.item_mixed import item_mixed
-from analysis.item_regression import item_model
-from analysis.ladder import task_gain_regression
-from analysis.regression import cell_model
-from analysis.regressions import RegressionTable, regressions
-from analysis.scores import check
-from analysis.study import build
+from xeval.analysis import analyse
+from xeval.analysis.frame.arrays import build
+from xeval.analysis.frame.tidy import check
+from xeval.analysis.models.cells import cell_model
+from xeval.analysis.models.collection import RegressionTable, regressions
+from xeval.analysis.models.items import item_model
+from xeval.analysis.models.items_mixed import item_mixed
+from xeval.analysis.models.meta_regression import task_gain_regression
 from xeval.errors import DataError
 
 KEY = "multi-hop QA − classification"
@@ -195,7 +195,7 @@ def test_counts_only_and_sizes_that_are_too_large(frame, monkeypatch):
     found = item_mixed(graded)
     assert "single-hop-0" in found.notes[0]
     assert found.fit.levels["run"] == 40
-    monkeypatch.setattr("analysis.item_mixed.MOST_ROWS", 100)
+    monkeypatch.setattr("xeval.analysis.models.items_mixed.MOST_ROWS", 100)
     with pytest.raises(DataError, match="too many"):
         item_mixed(frame)
 

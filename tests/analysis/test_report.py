@@ -12,14 +12,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
 from rich.console import Console
+from support import synthetic
 
-from analysis import analyse, plots
-from analysis.report import Section, console, write_report
-from analysis.report.from_items import FromItems, from_items
-from analysis.report.latex import latex
-from analysis.report.tables import Table
+from xeval.analysis import analyse
+from xeval.analysis.report import Section, console, plots, write_report
+from xeval.analysis.report.from_items import FromItems, from_items
+from xeval.analysis.report.latex import latex
+from xeval.analysis.report.tables import Table
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 PARTS = [
@@ -370,7 +370,7 @@ def test_latex_files_say_what_they_stand_on(several):
 
 
 def test_conditions_with_like_names_have_their_own_files():
-    from analysis.plots import condition_slugs
+    from xeval.analysis.report.plots import condition_slugs
 
     assert condition_slugs(["anli", "anli+", "mnli+squad", "Ünï", "ж"]) == {
         "anli": "anli", "anli+": "anli--2", "mnli+squad": "mnli-squad", "Ünï": "n", "ж": "condition",

@@ -8,10 +8,10 @@ import time
 
 import numpy as np
 import pytest
-import synthetic
+from support import synthetic
 
-from analysis import analyse
-from analysis.report import Section, write_report
+from xeval.analysis import analyse
+from xeval.analysis.report import Section, write_report
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE = 120.0

@@ -10,17 +10,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import synthetic
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support import synthetic
 
-from analysis import resampling
-from analysis.estimands import KEY, cell_gain, combine, match, mean, task_gain
-from analysis.flips import max_t, mcnemar, sign_flip
-from analysis.resampling import best_on_dev, bootstrap, multinomial, percentile_p, replicates, stream
-from analysis.scores import check
-from analysis.study import Study, build
-from analysis.variance import Block, Method, make_block
+from xeval.analysis.estimate import bootstrap as resampling
+from xeval.analysis.estimate.bootstrap import (
+    best_on_dev,
+    bootstrap,
+    multinomial,
+    percentile_p,
+    replicates,
+    stream,
+)
+from xeval.analysis.estimate.estimands import KEY, cell_gain, combine, match, mean, task_gain
+from xeval.analysis.estimate.variance import Block, Method, make_block
+from xeval.analysis.frame.arrays import Study, build
+from xeval.analysis.frame.tidy import check
+from xeval.analysis.tests.sign_flips import max_t, mcnemar, sign_flip
 from xeval.errors import DataError, UsageError
 
 GAIN = {("new", "t", "de"): 1.0, ("none", "t", "de"): -1.0}

@@ -3,16 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
+from support import synthetic
 
-from analysis import analyse
-from analysis.multiplicity import condition_contrasts, families, simultaneous
-from analysis.resampling import bootstrap, replicates
-from analysis.robustness import REPLICATES, ROOT_SEED, draw
-from analysis.scores import check
-from analysis.sensitivity import contrast_weights
-from analysis.study import build
-from analysis.variance import Estimate
+from xeval.analysis import analyse
+from xeval.analysis.checks.robustness import REPLICATES, ROOT_SEED, draw
+from xeval.analysis.checks.sensitivity import contrast_weights
+from xeval.analysis.estimate.bootstrap import bootstrap, replicates
+from xeval.analysis.estimate.variance import Estimate
+from xeval.analysis.frame.arrays import build
+from xeval.analysis.frame.tidy import check
+from xeval.analysis.tests.multiplicity import condition_contrasts, families, simultaneous
 
 SCALES = ("points", "logit")
 

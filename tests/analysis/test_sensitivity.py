@@ -3,17 +3,28 @@
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
 from scipy.stats import norm
+from support import synthetic
 
-from analysis import analyse
-from analysis.controls import _splits, baseline_control, baseline_slope, coupling_bias, split_seed_slope
-from analysis.same_source import NEARLY, OWN, same_source
-from analysis.scores import check
-from analysis.sensitivity import contrast_weights, leave_one_out, other_scales, specification_curve
-from analysis.study import build
-from train.intermediates import INTERMEDIATES
+from xeval.analysis import analyse
+from xeval.analysis.checks.controls import (
+    _splits,
+    baseline_control,
+    baseline_slope,
+    coupling_bias,
+    split_seed_slope,
+)
+from xeval.analysis.checks.sensitivity import (
+    contrast_weights,
+    leave_one_out,
+    other_scales,
+    specification_curve,
+)
+from xeval.analysis.frame.arrays import build
+from xeval.analysis.frame.same_source import NEARLY, OWN, same_source
+from xeval.analysis.frame.tidy import check
 from xeval.tasks import all_tasks, all_training_sets
+from xeval.train.intermediates import INTERMEDIATES
 
 SCALES = ("points", "logit")
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
+from support import synthetic
 
-from analysis.scores import check, load, main_rows, table
+from xeval.analysis.frame.tidy import check, load, main_rows, table
 from xeval.errors import DataError, UsageError, XevalError
 
 

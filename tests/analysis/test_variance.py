@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from analysis.variance import Block, Method, Scale, Term, estimate, make_block, strata_of, transform
+from xeval.analysis.estimate.variance import (
+    Block,
+    Method,
+    Scale,
+    Term,
+    estimate,
+    make_block,
+    strata_of,
+    transform,
+)
 from xeval.errors import UsageError
 
 N = 200

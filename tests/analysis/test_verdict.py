@@ -5,14 +5,14 @@ import math
 
 import numpy as np
 import pytest
-import synthetic
+from support import synthetic
 
-from analysis import analyse
-from analysis.report.robustness import tests as table_of_tests
-from analysis.report.tables import summary
-from analysis.study import Both
-from analysis.variance import Estimate
-from analysis.verdict import CONFOUNDS, Setting, judge, within
+from xeval.analysis import analyse
+from xeval.analysis.estimate.variance import Estimate
+from xeval.analysis.frame.arrays import Both
+from xeval.analysis.report.robustness import tests as table_of_tests
+from xeval.analysis.report.tables import summary
+from xeval.analysis.verdict import CONFOUNDS, Setting, judge, within
 from xeval.errors import DataError, UsageError
 
 MARGINS = {"points": 1.0, "logit": 0.05}

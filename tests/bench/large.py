@@ -34,16 +34,16 @@ ITEMS = 20
 
 def checkpoints(root: Path, runs: int) -> None:
     """A tiny checkpoint for every condition, seed and training set; the weights of two differ in one number."""
-    import conftest
     import torch
     import transformers
     from safetensors.torch import load_file, save_file
+    from support.tiny_models import byte_pair_tokenizer
 
     from xeval.checkpoints import Lineage
     from xeval.digests import text_digest
     from xeval.tasks import task
 
-    tokenizer = conftest.tiny_tokenizer.__wrapped__()
+    tokenizer = byte_pair_tokenizer()
     for training in TRAINING:
         labels = task(f"{training}-1").labels
         config = transformers.BertConfig(
@@ -139,8 +139,8 @@ def fill(root: Path, chosen: Iterator[Any], items: int) -> int:
 
 def build(folder: Path, runs: int, items: int, long: bool) -> None:
     """Checkpoints in ``folder/models`` and their finished store ``folder/store``."""
-    from xeval import runner
     from xeval.checkpoints import discover
+    from xeval.evaluation import runner
     from xeval.store import Store
     from xeval.tasks import task
 
@@ -164,7 +164,7 @@ def measure(name: str, arguments: list[str]) -> None:
     """Run a command of xeval and print what it took."""
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "xeval.cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [sys.executable, "-m", "xeval", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     assert process.stdout is not None
     output = process.stdout.read().decode()

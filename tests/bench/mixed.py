@@ -14,8 +14,8 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from analysis.mixed import mixed_model
-from analysis.mixed_fit import random_term
+from xeval.analysis.models.fit import random_term
+from xeval.analysis.models.reml import mixed_model
 
 TERMS = ("task", "condition", "language", "task_condition", "task_language", "baseline_cell")
 

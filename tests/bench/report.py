@@ -20,10 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "analysis"))
-
-from synthetic import Task, frame
+from support.synthetic import Task, frame
 
 LANGUAGES = ("en", "de", "es", "ru", "ar", "zh", "hi", "sw", "tr", "vi", "th", "ur", "fi", "ko")
 GAINS = {"nli": 3.0, "questions": 4.0, "paraphrases": 1.5, "stories": 2.0}
@@ -102,7 +99,7 @@ def main() -> None:
     if options.scores_only:
         return
     folder = options.out / "report"
-    command = [sys.executable, "-m", "xeval.cli", "report", str(path), "-o", str(folder)]
+    command = [sys.executable, "-m", "xeval", "report", str(path), "-o", str(folder)]
     command += ["--title", f"A made-up study of {len(scores):,} scored items"]
     started = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -20,8 +20,8 @@ LANGUAGES = 33
 
 def build(root: Path, checkpoints: int) -> None:
     import torch
-    from conftest import ALPHABET_TEXT
-    from published import TAGS, sentence
+    from support.published import TAGS, sentence
+    from support.tiny_models import ALPHABET_TEXT
     from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
     from transformers import BertConfig, BertForTokenClassification, PreTrainedTokenizerFast
 
@@ -66,7 +66,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         build(root, checkpoints)
-        command = [sys.executable, "-m", "xeval.cli", "run", str(root / "models"), "--tasks", "udpos"]
+        command = [sys.executable, "-m", "xeval", "run", str(root / "models"), "--tasks", "udpos"]
         command += ["--data", str(root / "data"), "--store", str(root / "store"), "--json", "--device", "cpu"]
         started = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

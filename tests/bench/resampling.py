@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import bootstrap, permutation_test
 
-from analysis.estimands import cell_gain
-from analysis.flips import sign_flip
-from analysis.resampling import replicates
-from analysis.study import Study
-from analysis.variance import Method, make_block
+from xeval.analysis.estimate.bootstrap import replicates
+from xeval.analysis.estimate.estimands import cell_gain
+from xeval.analysis.estimate.variance import Method, make_block
+from xeval.analysis.frame.arrays import Study
+from xeval.analysis.tests.sign_flips import sign_flip
 
 SYSTEMS, SEEDS, LANGUAGES = 12, 5, 15
 FASTEST_BATCH = {bootstrap: 20, permutation_test: 100}  # found by trial

@@ -20,13 +20,13 @@ from typing import Any
 
 import torch
 
-from train.intermediates import load_examples, training_set
-from train.models import freeze, with_head
-from train.phases import PhaseJob, Step, train_phase
-from train.recipes import RECIPES
-from train.rows import Rows
 from xeval.checkpoints import Checkpoint
 from xeval.encoder.tokens import TextEncoder
+from xeval.train.intermediates import load_examples, training_set
+from xeval.train.models import freeze, with_head
+from xeval.train.phases import PhaseJob, Step, train_phase
+from xeval.train.recipes import RECIPES
+from xeval.train.rows import Rows
 
 
 @dataclass

@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import struct
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from published import write_all
-from submissions import write_submission
-
-sys.path.append(str(Path(__file__).parents[1] / "analysis"))  # its modules are not packages
-
-from synthetic import Task, frame
+from support.published import write_all
+from support.submissions import write_submission
+from support.synthetic import Task, frame
 from test_foreign import RUNS, right, write_harness, write_map
 
 Change = Callable[[random.Random, bytes], bytes]

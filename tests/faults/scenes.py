@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from published import sentence, write_all
+from support.published import sentence, write_all
 from trials import COUNT, Ended, Fault, Server
 
 STUDY = """
@@ -130,7 +130,7 @@ SCENES = {
 
 def save_every_step() -> None:
     """Have training save its state after every step, so that there is one to lose."""
-    from train import engines
+    from xeval.train import engines
 
     engines.train_with = partial(engines.train_with, save_seconds=0.0)
 

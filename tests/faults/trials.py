@@ -25,13 +25,13 @@ KILLED = -9
 TRACED = 9  # last lines of a traceback that are shown
 # What most commands import; imported once by the server, where every trial would take seconds for it.
 WARM = (
-    "torch transformers transformers.models.bert.modeling_bert "
-    "transformers.models.auto.modeling_auto accelerate pandas pyarrow.parquet faiss torch._dynamo "
-    "xeval.cli xeval.runner xeval.store xeval.tables xeval.encoder.loop xeval.tasks.mined_files "
-    "xeval.submission xeval.exports xeval.study train.phases train.plan train.study train.loop "
-    "train.engines train.base train.show analysis sentencepiece transformers.convert_slow_tokenizer "
-    "tokenizers.trainers transformers.tokenization_utils_tokenizers xeval.encoder.tokens "
-    "xeval.encoder.pooling xeval.retrieval "
+    "torch transformers transformers.models.bert.modeling_bert transformers.models.auto.modeling_auto "
+    "accelerate pandas pyarrow.parquet faiss torch._dynamo xeval.cli xeval.evaluation.runner xeval.store "
+    "xeval.console.score_tables xeval.encoder.loop xeval.tasks.mined_files xeval.interop.submission "
+    "xeval.interop.writers xeval.study xeval.train.phases xeval.train.plan xeval.train.study "
+    "xeval.train.loop xeval.train.engines xeval.train.base xeval.train.show xeval.analysis sentencepiece "
+    "transformers.convert_slow_tokenizer tokenizers.trainers transformers.tokenization_utils_tokenizers "
+    "xeval.encoder.tokens xeval.encoder.pooling xeval.retrieval "
 ).split()
 TrialT = TypeVar("TrialT")
 

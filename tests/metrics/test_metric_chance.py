@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from analysis.variance import Term, estimate, make_block, strata_of
+from xeval.analysis.estimate.variance import Term, estimate, make_block, strata_of
 from xeval.metrics.chance import above_chance
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from published import write_all
+from support.published import write_all
 
 from xeval.errors import DataError
 from xeval.examples import Translation

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from published import NLI_CLASSES, write_parquet
+from support.published import NLI_CLASSES, write_parquet
 
 from xeval.errors import DataError
 from xeval.sources.classification import (

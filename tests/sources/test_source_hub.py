@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from published import write_all, write_hub
+from support.published import write_all, write_hub
 
 from xeval.errors import DataError, UsageError
 from xeval.sources import (

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from published import NLI_CLASSES, UPOS, write_all, write_hub, write_parquet, write_xtreme_folder
+from support.published import NLI_CLASSES, UPOS, write_all, write_hub, write_parquet, write_xtreme_folder
 
 from xeval.errors import DataError
 from xeval.examples import Example

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from xeval.checkpoints import Checkpoint
-from xeval.runner import RunOptions, Unit, plan, run
+from xeval.evaluation.runner import RunOptions, Unit, plan, run
 from xeval.store import Store, UnitRecord
 from xeval.tasks.own import task_from_file
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from xeval.display import Steps
+from xeval.console.display import Steps
 from xeval.encoder.resumable import EmbeddingFile
 from xeval.tasks import mined_files
 from xeval.tasks.mining import MINING

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from published import write_all
+from support.published import write_all
 
 from xeval.checkpoints import Lineage
 from xeval.encoder.tokens import TextEncoder

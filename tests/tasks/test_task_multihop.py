@@ -12,9 +12,9 @@ import pytest
 from xeval.checkpoints import discover
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import UsageError
+from xeval.evaluation.runner import RunOptions, plan, run
 from xeval.examples import Answer, MultipleChoice, Question
 from xeval.languages import language
-from xeval.runner import RunOptions, plan, run
 from xeval.sources.multihop import BABI_ROOMS, NOWHERE
 from xeval.store import Store, read_scores, read_table
 from xeval.tasks import all_tasks, task, training_set

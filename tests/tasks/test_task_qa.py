@@ -13,9 +13,9 @@ from xeval import cli
 from xeval.checkpoints import discover
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import DataError
+from xeval.evaluation.runner import RunOptions, StepWatcher, plan, run
 from xeval.examples import Answer, Question
 from xeval.metrics import qa_metrics
-from xeval.runner import RunOptions, StepWatcher, plan, run
 from xeval.store import Store
 from xeval.tasks import task, training_set
 from xeval.tasks.span_qa import SPAN_QA, best_spans

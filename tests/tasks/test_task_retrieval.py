@@ -12,20 +12,20 @@ import faiss
 import numpy as np
 import pytest
 import torch
-from published import write_all
+from support.published import write_all
 from transformers import AutoModel, AutoTokenizer
 
-from xeval import runner
 from xeval.checkpoints import Checkpoint, discover
-from xeval.display import Steps
+from xeval.console.display import Steps
 from xeval.encoder.loop import Loop
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import StoreError, UsageError, XevalError
+from xeval.evaluation import runner
+from xeval.evaluation.runner import Outcome, Plan, RunOptions, Unit
 from xeval.examples import Translation
-from xeval.runner import Outcome, Plan, RunOptions, Unit
+from xeval.interop.submission import export_xtreme, score_submission
 from xeval.sources.bucc import BuccSource
 from xeval.store import Store, UnitRecord, read_table
-from xeval.submission import export_xtreme, score_submission
 from xeval.tasks import task
 from xeval.tasks.embedding import describe_recipe
 from xeval.tasks.mining import MINING

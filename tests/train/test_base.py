@@ -26,10 +26,10 @@ from tokenizers import (
     trainers,
 )
 
-from train import base, e5_small
-from train.base import make_base
 from xeval.checkpoints import PARTIAL_SUFFIX, Checkpoint
 from xeval.errors import CheckpointError, UsageError
+from xeval.train import base, e5_small
+from xeval.train.base import make_base
 
 LINES = [
     "the quick brown fox jumps over the lazy dog, 0123456789 times.",

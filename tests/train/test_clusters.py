@@ -6,15 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_studies import tiny_study, weights
+from support.tiny_studies import tiny_study, weights
 
-from train.engines.slurm_jobs import train_on_slurm
-from train.grid import is_finished, nodes
-from train.loop import train_study
-from train.phases import Step
-from train.study import Study
 from xeval.checkpoints import Checkpoint
 from xeval.errors import UsageError
+from xeval.train.engines.slurm_jobs import train_on_slurm
+from xeval.train.grid import is_finished, nodes
+from xeval.train.loop import train_study
+from xeval.train.phases import Step
+from xeval.train.study import Study
 
 STEPS = 60
 
@@ -22,10 +22,10 @@ RAY = """
 import os, signal, sys
 from pathlib import Path
 from ray.cluster_utils import Cluster
-from train.engines.ray_cluster import train_on_ray
-from train.loop import Silent
-from train.reports import read_report
-from train.study import load_study
+from xeval.train.engines.ray_cluster import train_on_ray
+from xeval.train.loop import Silent
+from xeval.train.reports import read_report
+from xeval.train.study import load_study
 
 study, out = load_study(Path(sys.argv[1])), Path(sys.argv[2])
 memory = 80_000_000

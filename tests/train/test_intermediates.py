@@ -8,9 +8,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from published import NLI_CLASSES, write_parquet
+from support.published import NLI_CLASSES, write_parquet
 
-from train.intermediates import (
+from xeval.errors import DataError, UsageError
+from xeval.examples import Example, TextPair
+from xeval.sources import JoinedSource, MissingDataError
+from xeval.sources.published import expected, row_problem
+from xeval.tasks.base import TrainingSet
+from xeval.tasks.classification import CLASSIFICATION, NLI_LABELS
+from xeval.tasks.tagging import TAGGING
+from xeval.train.intermediates import (
     INTERMEDIATES,
     condition_sets,
     data_digest,
@@ -21,13 +28,6 @@ from train.intermediates import (
     translated_training_set,
     with_labels,
 )
-from xeval.errors import DataError, UsageError
-from xeval.examples import Example, TextPair
-from xeval.sources import JoinedSource, MissingDataError
-from xeval.sources.published import expected, row_problem
-from xeval.tasks.base import TrainingSet
-from xeval.tasks.classification import CLASSIFICATION, NLI_LABELS
-from xeval.tasks.tagging import TAGGING
 
 
 def write(path: Path, *lines: str) -> Path:

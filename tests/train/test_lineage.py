@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from train.lineage import lineage_tree, show_tree
-from train.reports import NodeReport, write_report
 from xeval.checkpoints import Checkpoint, Lineage, TrainingData
 from xeval.errors import CheckpointError
+from xeval.train.lineage import lineage_tree, show_tree
+from xeval.train.reports import NodeReport, write_report
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.mixture import mixture, mixture_shares
-from train.recipes import Hyperparameters, total_steps
+from xeval.train.mixture import mixture, mixture_shares
+from xeval.train.recipes import Hyperparameters, total_steps
 
 HYPER = Hyperparameters(learning_rate=1e-5, epochs=3, batch_size=4, accumulation=8)
 SIZES = st.lists(st.integers(1, 10**6), min_size=1, max_size=6)

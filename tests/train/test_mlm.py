@@ -4,18 +4,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ALPHABET_TEXT
-from memory_sets import CHOICES, CLAIMS, KilledError, card_of, changed, tiny_job, untimed_history, weights
 from safetensors.torch import load_file
+from support.memory_sets import (
+    CHOICES,
+    CLAIMS,
+    KilledError,
+    card_of,
+    changed,
+    tiny_job,
+    untimed_history,
+    weights,
+)
+from support.tiny_models import ALPHABET_TEXT
 
-from train.lines import MlmData, read_lines
-from train.mlm import masked, mlm_rows, with_mlm_head
-from train.models import freeze, load_encoder
-from train.phases import PhaseJob, Step, train_phase
 from xeval.checkpoints import Checkpoint
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import CheckpointError, DataError, UsageError
 from xeval.sources import FileSource
+from xeval.train.lines import MlmData, read_lines
+from xeval.train.mlm import masked, mlm_rows, with_mlm_head
+from xeval.train.models import freeze, load_encoder
+from xeval.train.phases import PhaseJob, Step, train_phase
 
 SOURCE = FileSource(("wiki/{lang}.txt",), read_lines)
 

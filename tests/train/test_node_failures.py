@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_studies import Told
+from support.tiny_studies import Told
 
-from train import phases
-from train.grid import nodes
-from train.loop import train_study
-from train.phases import NotFiniteError, PhaseJob
-from train.plan import plan_study
-from train.reports import NodeReport, write_report
-from train.study import Study, load_study
 from xeval import files
 from xeval.checkpoints import Checkpoint, discover
+from xeval.train import phases
+from xeval.train.grid import nodes
+from xeval.train.loop import train_study
+from xeval.train.phases import NotFiniteError, PhaseJob
+from xeval.train.plan import plan_study
+from xeval.train.reports import NodeReport, write_report
+from xeval.train.study import Study, load_study
 
 FILE = """
 [study]
@@ -215,7 +215,7 @@ def test_missing_and_damaged_data_end_the_nodes_that_need_them_only(
     xeval: Callable[..., tuple[int, str, str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("train.plan.MEASURED_SECONDS", 0.0)
+    monkeypatch.setattr("xeval.train.plan.MEASURED_SECONDS", 0.0)
     (tmp_path / "data" / "snli").mkdir(parents=True)
     (tmp_path / "data" / "snli" / "snli_1.0_train.jsonl").write_text("{")
     file = written(tmp_path, tiny_encoder, ', "qqp", "snli"')

@@ -15,7 +15,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory_sets import (
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from support.memory_sets import (
     CHOICES,
     CLAIMS,
     SPANS,
@@ -31,17 +33,7 @@ from memory_sets import (
     untimed_history,
     weights,
 )
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
-from train import phases
-from train.intermediates import load_examples, training_set
-from train.mixture import mixture
-from train.models import load_encoder, rate_factor, with_head
-from train.phases import NotFiniteError, PhaseJob, PhaseStoppedError, train_phase
-from train.recipes import RECIPES, Hyperparameters, total_steps
-from train.rows import BatchOrder
-from train.state import STATE_NAME
 from xeval.checkpoints import Checkpoint
 from xeval.encoder.loop import Loop
 from xeval.encoder.tokens import TextEncoder
@@ -50,6 +42,14 @@ from xeval.examples import Example, MultipleChoice
 from xeval.tasks import all_training_sets
 from xeval.tasks.base import TrainingSet
 from xeval.tasks.classification import CLASSIFICATION
+from xeval.train import phases
+from xeval.train.intermediates import load_examples, training_set
+from xeval.train.mixture import mixture
+from xeval.train.models import load_encoder, rate_factor, with_head
+from xeval.train.phases import NotFiniteError, PhaseJob, PhaseStoppedError, train_phase
+from xeval.train.recipes import RECIPES, Hyperparameters, total_steps
+from xeval.train.rows import BatchOrder
+from xeval.train.state import STATE_NAME
 
 
 @pytest.fixture
@@ -303,8 +303,8 @@ def test_a_disk_that_is_full_loses_no_saved_state(
 PROGRAM = """
 import sys
 from pathlib import Path
-from train.phases import PhaseJob, train_phase
-from train.recipes import RECIPES
+from xeval.train.phases import PhaseJob, train_phase
+from xeval.train.recipes import RECIPES
 from xeval.checkpoints import Checkpoint
 from xeval.tasks import training_set
 

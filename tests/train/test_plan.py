@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
-from tiny_studies import tiny_study
+from support.tiny_studies import tiny_study
 
-from train import plan
-from train.card import device_name
-from train.grid import Node, nodes
-from train.loop import train_study
-from train.plan import estimate, plan_study
-from train.reports import NodeReport, write_report
-from train.show import plan_json, readable_bytes, show_plan
-from train.study import Study, load_study
 from xeval.checkpoints import Checkpoint, Lineage
+from xeval.train import plan
+from xeval.train.card import device_name
+from xeval.train.grid import Node, nodes
+from xeval.train.loop import train_study
+from xeval.train.plan import estimate, plan_study
+from xeval.train.reports import NodeReport, write_report
+from xeval.train.show import plan_json, readable_bytes, show_plan
+from xeval.train.study import Study, load_study
 
 
 @pytest.fixture(autouse=True)

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ALPHABET_TEXT
-from memory_sets import CLAIMS, SPANS, TAGS, card_of, changed, tiny_job, untimed_history
 from safetensors.torch import load_file
+from support.memory_sets import CLAIMS, SPANS, TAGS, card_of, changed, tiny_job, untimed_history
+from support.tiny_models import ALPHABET_TEXT
 
-from train.lines import MlmData, read_lines
-from train.phases import PhaseJob, PhaseStoppedError, train_phase
-from train.processes import Processes
-from train.state import STATE_NAME
 from xeval.sources import FileSource
+from xeval.train.lines import MlmData, read_lines
+from xeval.train.phases import PhaseJob, PhaseStoppedError, train_phase
+from xeval.train.processes import Processes
+from xeval.train.state import STATE_NAME
 
 
 class Two:

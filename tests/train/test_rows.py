@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.rows import BatchOrder, Rows
 from xeval.encoder.batches import Sequences
+from xeval.train.rows import BatchOrder, Rows
 
 
 @given(

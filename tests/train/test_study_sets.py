@@ -4,17 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_studies import tiny_study
+from support.tiny_studies import tiny_study
 
-from train.grid import nodes, study_texts
-from train.loop import train_study
-from train.plan import plan_study
-from train.study import Study, load_study
 from xeval.checkpoints import Checkpoint, discover
 from xeval.errors import UsageError
-from xeval.runner import RunOptions
-from xeval.runner import plan as plan_units
+from xeval.evaluation.runner import RunOptions
+from xeval.evaluation.runner import plan as plan_units
 from xeval.store import Store
+from xeval.train.grid import nodes, study_texts
+from xeval.train.loop import train_study
+from xeval.train.plan import plan_study
+from xeval.train.study import Study, load_study
 
 OWN = """
 [sets.mine]

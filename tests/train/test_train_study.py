@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from train import grid, loop, phases
-from train.grid import Node, nodes, study_texts
-from train.intermediates import condition_sets, training_set
-from train.loop import train_study
-from train.plan import plan_study
-from train.study import Study, load_study
 from xeval.checkpoints import Checkpoint, discover
 from xeval.errors import UsageError
+from xeval.train import grid, loop, phases
+from xeval.train.grid import Node, nodes, study_texts
+from xeval.train.intermediates import condition_sets, training_set
+from xeval.train.loop import train_study
+from xeval.train.plan import plan_study
+from xeval.train.study import Study, load_study
 
 FILE = """
 [study]
@@ -139,7 +139,7 @@ def test_a_mistake_is_named_with_what_is_near(file: Path, old: str, new: str, me
 def test_a_study_asks_for_no_more_checkpoints_than_can_be_trained(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("train.study.MOST_NODES", 9)
+    monkeypatch.setattr("xeval.train.study.MOST_NODES", 9)
     with pytest.raises(UsageError, match="conditions, seeds and targets make 10 checkpoints; at most 9 are"):
         load_study(file)
 
@@ -364,8 +364,8 @@ def test_a_signal_saves_the_state_and_ends_the_run(
 PROGRAM = """
 import sys
 from pathlib import Path
-from train.loop import Silent, train_study
-from train.study import load_study
+from xeval.train.loop import Silent, train_study
+from xeval.train.study import load_study
 
 class Told(Silent):
     def start(self, node):

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_studies import Told, tiny_study, weights
+from support.tiny_studies import Told, tiny_study, weights
 
-from train.engines import EngineOptions, train_with
-from train.engines.devices import Devices, devices_of_workers, gpus_named
-from train.engines.task import NodeTask, mark_file
-from train.engines.workers import WorkerPool
-from train.grid import Node, is_finished, locked, nodes
-from train.loop import train_study
-from train.reports import NodeReport, read_report, write_report
-from train.study import Study
 from xeval import cli
 from xeval.checkpoints import Checkpoint
 from xeval.errors import UsageError, XevalError
+from xeval.train.engines import EngineOptions, train_with
+from xeval.train.engines.devices import Devices, devices_of_workers, gpus_named
+from xeval.train.engines.task import NodeTask, mark_file
+from xeval.train.engines.workers import WorkerPool
+from xeval.train.grid import Node, is_finished, locked, nodes
+from xeval.train.loop import train_study
+from xeval.train.reports import NodeReport, read_report, write_report
+from xeval.train.study import Study
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_two_workers_train_what_one_process_does_and_one_of_them_is_killed(
 DYING = """
 import os, signal, sys
 from pathlib import Path
-from train.reports import NodeReport, write_report
+from xeval.train.reports import NodeReport, write_report
 if len(sys.argv) > 1:
     out, run, digest, name = sys.argv[1:]
     write_report(Path(out), digest, NodeReport(node=name, run=run, worker="worker-0"))
@@ -158,7 +158,15 @@ def test_workers_that_cannot_start_end_the_run(
 def test_a_worker_saves_its_state_and_leaves_when_its_input_ends(study: Study, tmp_path: Path) -> None:
     out = tmp_path / "out"
     slow = tiny_study(tmp_path, Path(study.base), steps=100_000)
-    command = [sys.executable, "-m", "train.engines.worker", str(slow.path), str(out), "run", "worker-0"]
+    command = [
+        sys.executable,
+        "-m",
+        "xeval.train.engines.worker",
+        str(slow.path),
+        str(out),
+        "run",
+        "worker-0",
+    ]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
     assert process.stdin is not None
     grid = nodes(slow)
@@ -233,7 +241,7 @@ def test_a_task_waits_for_the_lock(study: Study, tmp_path: Path) -> None:
 
 
 def test_a_ray_task_stops_when_the_mark_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from train.engines import ray_cluster
+    from xeval.train.engines import ray_cluster
 
     monkeypatch.setattr(ray_cluster, "MARK_SECONDS", 0.0)
     mark = mark_file(tmp_path, "run")

@@ -3,7 +3,7 @@
 from itertools import combinations
 
 import pytest
-from xhops_solver import place_of, read
+from support.xhops_solver import place_of, read
 
 from xeval.errors import UsageError
 from xeval.xhops import LANGUAGES, PAIRS, sentence_pairs

@@ -6,8 +6,8 @@ from statistics import mean
 from typing import Any
 
 import pytest
-from xhops_shortcuts import grams, names_of
-from xhops_solver import read
+from support.xhops_shortcuts import grams, names_of
+from support.xhops_solver import read
 
 from xeval.xhops import CANDIDATES, FAMILIES, FORMATS, HOPS, LANGUAGES, Format, Row, rows
 from xeval.xhops.lexicons import LISTS

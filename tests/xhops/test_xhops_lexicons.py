@@ -6,7 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from xhops_solver import patterns
+from support.xhops_solver import patterns
 
 import xeval.xhops.lexicons
 from xeval.errors import DataError

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from scipy.stats import chisquare
-from xhops_shortcuts import VIEWS, exploitable, trained_reader
+from support.xhops_shortcuts import VIEWS, exploitable, trained_reader
 
 import xeval.xhops.grid
 from xeval.xhops import FAMILIES, LANGUAGES, SPLITS, rows

@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import combinations, product
 
 import pytest
-from xhops_solver import place_of, read, solve_choice, solve_claim, solve_question
+from support.xhops_solver import place_of, read, solve_choice, solve_claim, solve_question
 
 from xeval.digests import text_digest
 from xeval.errors import UsageError

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from train.engines.devices import Devices, devices_of_workers, gpus_named, present_gpus
-from train.loop import TrainingOutcome, TrainingProgress, train_study
-from train.study import Study
 from xeval.errors import UsageError, did_you_mean
+from xeval.train.engines.devices import Devices, devices_of_workers, gpus_named, present_gpus
+from xeval.train.loop import TrainingOutcome, TrainingProgress, train_study
+from xeval.train.study import Study
 
 ENGINES = ("local", "ray", "slurm")
 
@@ -75,18 +75,18 @@ def train_with(
     progress: TrainingProgress | None = None,
     save_seconds: float = 300.0,
 ) -> TrainingOutcome:
-    """Train what is not finished below ``out`` on the chosen engine; see :func:`train.loop.train_study`."""
+    """Train what is not finished below ``out`` on the chosen engine; see :func:`xeval.train.loop.train_study`."""
     if options.engine == "ray":
-        from train.engines.ray_cluster import RESOURCES, train_on_ray
+        from xeval.train.engines.ray_cluster import RESOURCES, train_on_ray
 
         resources = {name: _number(name, value, RESOURCES) for name, value in options.ray.items()}
         return train_on_ray(study, out, resources=resources, progress=progress, save_seconds=save_seconds)
     if options.engine == "slurm":
-        from train.engines.slurm_jobs import train_on_slurm
+        from xeval.train.engines.slurm_jobs import train_on_slurm
 
         return train_on_slurm(study, out, options=options.slurm, progress=progress, save_seconds=save_seconds)
     if options.in_workers:
-        from train.engines.workers import WorkerPool
+        from xeval.train.engines.workers import WorkerPool
 
         pool = WorkerPool(study, out, options.devices(), options.processes, save_seconds)
         return pool.train(progress)

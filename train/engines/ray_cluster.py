@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from train.engines.task import NodeTask, mark_file
-from train.engines.watch import Watch
-from train.grid import nodes
-from train.loop import Silent, TrainingOutcome, TrainingProgress, stop_on_signal
-from train.study import Study
-from xeval.errors import UsageError
+from xeval.errors import UsageError, require_package
+from xeval.train.engines.task import NodeTask, mark_file
+from xeval.train.engines.watch import Watch
+from xeval.train.grid import nodes
+from xeval.train.loop import Silent, TrainingOutcome, TrainingProgress, stop_on_signal
+from xeval.train.study import Study
 
 RESOURCES = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}
 """What a task may ask for, and Ray's own names for it."""
@@ -93,10 +93,9 @@ def train_on_ray(
 
 
 def _ray() -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise UsageError("Ray is not installed; install it with `pip install 'xeval[ray]'`.") from error
+    require_package("ray", "--engine ray")
+    import ray
+
     return ray
 
 

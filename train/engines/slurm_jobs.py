@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from train.engines.task import NodeTask
-from train.engines.watch import Watch
-from train.grid import nodes
-from train.loop import Silent, TrainingOutcome, TrainingProgress, stop_on_signal
-from train.reports import report_file
-from train.study import Study
 from xeval.digests import text_digest
-from xeval.errors import UsageError, XevalError
+from xeval.errors import UsageError, XevalError, require_package
+from xeval.train.engines.task import NodeTask
+from xeval.train.engines.watch import Watch
+from xeval.train.grid import nodes
+from xeval.train.loop import Silent, TrainingOutcome, TrainingProgress, stop_on_signal
+from xeval.train.reports import report_file
+from xeval.train.study import Study
 
 FOLDER = ".slurm"
 RUN = "slurm"
@@ -115,12 +115,9 @@ def train_on_slurm(
 
 
 def _executor(folder: Path) -> Any:
-    try:
-        import submitit
-    except ImportError as error:
-        raise UsageError(
-            "submitit is not installed; install it with `pip install 'xeval[slurm]'`."
-        ) from error
+    require_package("submitit", "--engine slurm")
+    import submitit
+
     try:
         return submitit.SlurmExecutor(folder, max_num_timeout=REQUEUES)
     except RuntimeError as error:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from train.grid import is_finished, locked, nodes
-from train.loop import Silent, parent_failed, train_node
-from train.reports import REPORTS, Reporter, read_report
-from train.study import load_study
 from xeval.errors import UsageError
 from xeval.failures import contained
+from xeval.train.grid import is_finished, locked, nodes
+from xeval.train.loop import Silent, parent_failed, train_node
+from xeval.train.reports import REPORTS, Reporter, read_report
+from xeval.train.study import load_study
 
 LOCK_SECONDS = 1.0
 

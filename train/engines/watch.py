@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from train.grid import Node, is_finished, tidy
-from train.loop import Failure, TrainingOutcome, TrainingProgress, parent_failed, tell_damage
-from train.phases import Step
-from train.reports import NodeReport, read_report
+from xeval.train.grid import Node, is_finished, tidy
+from xeval.train.loop import Failure, TrainingOutcome, TrainingProgress, parent_failed, tell_damage
+from xeval.train.phases import Step
+from xeval.train.reports import NodeReport, read_report
 
 
 class Watch:

@@ -11,8 +11,8 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from train.loop import follow, train_study
-from train.study import load_study
+from xeval.train.loop import follow, train_study
+from xeval.train.study import load_study
 
 
 class Launched:
@@ -37,7 +37,7 @@ class Launched:
 
 def main() -> None:
     """Train the study's nodes."""
-    parser = argparse.ArgumentParser(prog="train.engines.worker")
+    parser = argparse.ArgumentParser(prog="xeval.train.engines.worker")
     parser.add_argument("study", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("run")

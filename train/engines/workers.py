@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.engines.devices import Devices
-from train.engines.watch import Watch
-from train.grid import nodes
-from train.loop import Silent, TrainingOutcome, TrainingProgress, stop_on_signal, train_study
-from train.reports import REPORTS, NodeReport, write_report
-from train.study import Study
 from xeval.errors import XevalError
+from xeval.train.engines.devices import Devices
+from xeval.train.engines.watch import Watch
+from xeval.train.grid import nodes
+from xeval.train.loop import Silent, TrainingOutcome, TrainingProgress, stop_on_signal, train_study
+from xeval.train.reports import REPORTS, NodeReport, write_report
+from xeval.train.study import Study
 
 POLL_SECONDS = 0.5
 DEATHS = 2
@@ -51,7 +51,7 @@ class WorkerPool:
     save_seconds: float = 300.0
 
     def train(self, progress: TrainingProgress | None = None) -> TrainingOutcome:
-        """Train what is not finished; see :func:`train.loop.train_study`.
+        """Train what is not finished; see :func:`xeval.train.loop.train_study`.
 
         Raises:
             XevalError: the workers die before they can train anything.
@@ -100,7 +100,13 @@ class WorkerPool:
                 str(self.processes),
                 "-m",
             ]
-        command += ["train.engines.worker", str(self.study.path), str(self.out), self.run, _name(number)]
+        command += [
+            "xeval.train.engines.worker",
+            str(self.study.path),
+            str(self.out),
+            self.run,
+            _name(number),
+        ]
         command += ["--save-seconds", str(self.save_seconds)]
         if self.study.save_dtype is not None:
             command += ["--save-dtype", self.study.save_dtype]
@@ -109,7 +115,8 @@ class WorkerPool:
     def _environment(self, number: int) -> dict[str, str]:
         devices = self.devices[number]
         on_cpu = {} if devices.gpus else {"ACCELERATE_USE_CPU": "true"}
-        return devices.environment | on_cpu
+        # A file of the working directory, such as the user's own torch.py, must not come before the libraries.
+        return devices.environment | on_cpu | {"PYTHONSAFEPATH": "1"}
 
     def _start_for(self, number: int, watch: Watch) -> _Worker:
         worker = self._start(number)

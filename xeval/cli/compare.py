@@ -15,7 +15,7 @@ from xeval.errors import remarks_to
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from analysis.compare import Comparison, Difference, TaskComparison
+    from xeval.analysis.compare import Comparison, Difference, TaskComparison
 
 
 @app.command(rich_help_panel=LOOK)
@@ -55,8 +55,9 @@ def compare(
 
     Example: `xeval compare results none mnli --task xnli`
     """
-    from analysis.compare import compare as compare_scores
-    from xeval import display, reporting
+    from xeval import reporting
+    from xeval.analysis.compare import compare as compare_scores
+    from xeval.console import display
 
     remarks: list[str] = []
     with remarks_to(remarks.append):
@@ -81,7 +82,7 @@ def compare(
 
 
 def _table(task: "TaskComparison", found: "Comparison") -> "Table":
-    from xeval.display import table
+    from xeval.console.display import table
 
     columns = (
         "lang",

@@ -63,7 +63,7 @@ def check(
 
     Example: `xeval data check data/ --tasks xnli,xquad`
     """
-    from xeval import display
+    from xeval.console import display
     from xeval.languages import language
     from xeval.sources import HUB, data_root
     from xeval.tasks import add_tasks_from
@@ -89,8 +89,8 @@ def check(
 
 def _wanted(names: list[str], codes: set[str]) -> "list[tuple[str, str, str, Source]]":
     """(name, split, language, source) of all tasks and training sets that are read from a data root."""
-    from train.intermediates import INTERMEDIATES
     from xeval.tasks import all_tasks, all_training_sets
+    from xeval.train.intermediates import INTERMEDIATES
 
     tasks, sets = all_tasks(), {**all_training_sets(), **INTERMEDIATES}
     for name in names:
@@ -146,7 +146,7 @@ def _check(name: str, part: str, language: str, source: "Source", root: Path) ->
 
 
 def _print(checks: list[_Check], *, by_language: bool) -> None:
-    from xeval import display
+    from xeval.console import display
 
     columns: tuple[str, ...]
     if by_language:

@@ -42,7 +42,7 @@ def depth(
     """
     from dataclasses import asdict
 
-    from xeval import display
+    from xeval.console import display
     from xeval.tasks.depth import compare, split_by_depth
 
     if out is not None and (out.suffix != ".parquet" or not out.parent.is_dir()):

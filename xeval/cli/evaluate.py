@@ -45,8 +45,8 @@ def run(
     Without `--tasks`, that task alone is run:
     `xeval run runs/ --task-file my-nli.jsonl --kind classification --trained-on mnli`
     """
-    from xeval import runner
-    from xeval.display import Steps, print_json
+    from xeval.console.display import Steps, print_json
+    from xeval.evaluation import runner
 
     options = asked.options(retrieval, token_budget)
     _, store, planned = asked.plan(options, own)
@@ -80,7 +80,8 @@ def plan(
     """
     from dataclasses import asdict
 
-    from xeval import display, runner
+    from xeval.console import display
+    from xeval.evaluation import runner
     from xeval.tasks.embedding import describe_recipe
 
     options = asked.options(retrieval)
@@ -136,7 +137,7 @@ def plan(
 
 
 def _work_line(name: str, work: "Work") -> str:
-    from xeval.display import duration
+    from xeval.console.display import duration
 
     search = work.search[-1]
     seconds = sum(part.seconds for part in work.search)
@@ -154,11 +155,11 @@ def list_checkpoints(root: Checkpoints, as_json: Json = False) -> None:
 
     Example: `xeval ls runs/`
     """
-    from train.lineage import lineage_tree, show_tree
-    from xeval import display
     from xeval.checkpoints import Checkpoint
-    from xeval.runner import suited_tasks
+    from xeval.console import display
+    from xeval.evaluation.runner import suited_tasks
     from xeval.tasks import all_tasks
+    from xeval.train.lineage import lineage_tree, show_tree
 
     def able(checkpoint: Checkpoint) -> list[str]:
         return [task.name for task in suited_tasks(checkpoint, all_tasks().values())[0]]
@@ -198,9 +199,9 @@ def card(
     """
     from pydantic import ValidationError
 
-    from train.intermediates import NONE, check_names
     from xeval.checkpoints import Checkpoint, Lineage
     from xeval.errors import CheckpointError
+    from xeval.train.intermediates import NONE, check_names
 
     found = Checkpoint(checkpoint, checkpoint.name)
     found.check(card=False)
@@ -259,7 +260,7 @@ def list_tasks(tasks_from: TasksFrom = None, as_json: Json = False) -> None:
 
     Example: `xeval tasks`
     """
-    from xeval import display
+    from xeval.console import display
     from xeval.tasks import add_tasks_from, all_tasks
 
     if tasks_from is not None:

@@ -11,7 +11,7 @@ from xeval.cli.messages import say
 from xeval.cli.options import DataOption, Json, Limit, Setting, StoreOption, settings_of
 
 if TYPE_CHECKING:
-    from xeval.exports import Answer
+    from xeval.interop.writers import Answer
 
 export = typer.Typer(
     no_args_is_help=True,
@@ -42,7 +42,7 @@ def export_xtreme(
 
     Example: `xeval export xtreme results -o submission`
     """
-    from xeval import submission
+    from xeval.interop import submission
 
     exported = submission.export_xtreme(
         store, out, checkpoint=checkpoint, limit=limit, settings=settings_of(setting), data=data
@@ -64,7 +64,7 @@ def export_csv(
 
     Example: `xeval export csv results -o scores.csv`
     """
-    from xeval import exports
+    from xeval.interop import writers as exports
 
     say(f"wrote {exports.export_table(store, out, 'csv', limit, settings_of(setting)):,} rows to {out}")
 
@@ -80,7 +80,7 @@ def export_parquet(
 
     Example: `xeval export parquet results -o scores.parquet`
     """
-    from xeval import exports
+    from xeval.interop import writers as exports
 
     say(f"wrote {exports.export_table(store, out, 'parquet', limit, settings_of(setting)):,} rows to {out}")
 
@@ -96,7 +96,7 @@ def export_latex(
 
     Example: `xeval export latex results -o scores.tex`
     """
-    from xeval import exports
+    from xeval.interop import writers as exports
 
     say(
         f"wrote {exports.export_latex(source, out, limit=limit, settings=settings_of(setting))} tables to {out}"
@@ -122,7 +122,7 @@ def export_eee(
 
     Example: `xeval export eee results -o every-eval-ever --organization "My Lab"`
     """
-    from xeval import exports
+    from xeval.interop import writers as exports
 
     written = exports.export_records(
         store,
@@ -153,7 +153,7 @@ def export_model_card(
 
     Example: `xeval export model-card results --checkpoint paws-squad --readme README.md`
     """
-    from xeval import exports
+    from xeval.interop import writers as exports
 
     block = exports.model_index(store, checkpoint, limit=limit, settings=settings_of(setting), name=name)
     if readme is None:
@@ -171,14 +171,15 @@ def sql(
     setting: Setting = None,
     as_json: Json = False,
 ) -> None:
-    """Query a store with SQL (DuckDB, `pip install 'xeval[sql]'`); nothing is written. CSV when piped.
+    """Query a store with SQL (the package duckdb); nothing is written. CSV when piped.
 
     `scores`: condition, target, group, seed, lang, item_id, cluster_id, hops, category, prediction, metric, main, num,
     den, ... `units`: a row per checkpoint, task and language, with score, items, settings, lineage.
 
     Example: `xeval sql "select name, target, avg(score) from units group by all" --store results`
     """
-    from xeval import display, exports
+    from xeval.console import display
+    from xeval.interop import writers as exports
 
     answer = exports.query(store, statement, limit, settings_of(setting))
     if as_json:
@@ -190,7 +191,7 @@ def sql(
 
 
 def _print_table(answer: "Answer") -> None:
-    from xeval import display
+    from xeval.console import display
 
     kinds = [{type(value) for value in column} - {type(None)} for column in zip(*answer.rows, strict=True)]
     texts = [number for number, kind in enumerate(kinds) if not kind <= {int, float}]

@@ -36,7 +36,8 @@ def show(
 
     Example: `xeval show results --task xquad --intervals`
     """
-    from xeval import display, tables
+    from xeval.console import display
+    from xeval.console import score_tables as tables
 
     summary = tables.summarise(store, limit, settings_of(setting), task=task, layers=layers)
     if as_json:
@@ -118,7 +119,8 @@ def doctor(as_json: Json = False) -> None:
 
     Example: `xeval doctor`
     """
-    from xeval import display, study
+    from xeval import study
+    from xeval.console import display
 
     facts = study.machine_facts()
     if as_json:

@@ -27,8 +27,8 @@ def base(
 
     Example: `xeval base e5-small --out base/e5-small`
     """
-    from train.base import make_base
-    from xeval.display import spinner
+    from xeval.console.display import spinner
+    from xeval.train.base import make_base
 
     with spinner(f"making the base checkpoint {name}"):
         path = make_base(name, out, layers=layers, vocabulary=read_lines(trim_to), revision=revision)
@@ -60,7 +60,8 @@ def train_command(
         int, typer.Option(min=1, help="Processes that train one node together.", rich_help_panel=WHERE)
     ] = 1,
     engine: Annotated[
-        str, typer.Option(help="local, ray or slurm (pip install 'xeval[ray]').", rich_help_panel=WHERE)
+        str,
+        typer.Option(help="local, ray or slurm (needs the package ray, or submitit).", rich_help_panel=WHERE),
     ] = "local",
     ray: Annotated[
         list[str] | None,
@@ -79,8 +80,8 @@ def train_command(
 
     Example: `xeval train study.toml --gpus all`
     """
-    from train.engines import EngineOptions
     from xeval import study as studies
+    from xeval.train.engines import EngineOptions
 
     if as_json and not dry_run:
         raise UsageError("--json shows a plan; add --dry-run.")

@@ -4,20 +4,20 @@ from typing import Any
 
 
 def say(text: str) -> None:
-    from xeval.display import print_text
+    from xeval.console.display import print_text
 
     print_text(text, stderr=True)
 
 
 def warn(text: str) -> None:
-    from xeval.display import print_text
+    from xeval.console.display import print_text
 
     print_text(text, lead="xeval:", stderr=True)
 
 
 def print_problems(problems: Any) -> None:
     """Failures with their reasons, then what was left out, and what is to be read with the scores."""
-    from xeval.runner import problem_lines
+    from xeval.evaluation.runner import problem_lines
 
     for failed, line in problem_lines(problems):
         (warn if failed else say)(line)

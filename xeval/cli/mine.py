@@ -40,8 +40,8 @@ def mine(
 
     Example: `xeval mine news.de news.en --checkpoint base/e5-small -o pairs.tsv --threshold 1.05`
     """
-    from xeval.display import Steps, print_json
-    from xeval.runner import RunOptions
+    from xeval.console.display import Steps, print_json
+    from xeval.evaluation.runner import RunOptions
     from xeval.tasks.mined_files import mine_files, plan_files, write_pairs
 
     if out is not None:

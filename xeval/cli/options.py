@@ -13,7 +13,7 @@ from xeval.cli import completion
 from xeval.errors import UsageError
 
 if TYPE_CHECKING:
-    from xeval.runner import Plan, RunOptions
+    from xeval.evaluation.runner import Plan, RunOptions
     from xeval.store import Store
     from xeval.tasks import Task
 
@@ -258,7 +258,7 @@ class Evaluation:
 
     def options(self, retrieval: Retrieval, token_budget: int = 0) -> "RunOptions":
         """The options of a run; settings that are None or empty stay as the tasks have them."""
-        from xeval.runner import RunOptions
+        from xeval.evaluation.runner import RunOptions
         from xeval.sources import HUB
 
         if self.data is not None and self.data != HUB and not self.data.is_dir():
@@ -268,8 +268,8 @@ class Evaluation:
 
     def plan(self, options: "RunOptions", own: OwnTasks) -> "tuple[list[Task], Store, Plan]":
         """The tasks that are looked at, the store, and the units."""
-        from xeval import runner
         from xeval.checkpoints import survey
+        from xeval.evaluation import runner
         from xeval.languages import language
         from xeval.store import Store
         from xeval.tasks import all_tasks, task

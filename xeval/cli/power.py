@@ -11,9 +11,9 @@ from xeval.cli.options import Json
 from xeval.errors import UsageError
 
 if TYPE_CHECKING:
-    from analysis.pilot import Pilot
-    from analysis.power import Design, Seeds
-    from train.study import Study
+    from xeval.analysis.design.pilot import Pilot
+    from xeval.analysis.design.power import Design, Seeds
+    from xeval.train.study import Study
 
 MULTIPLES = (0.5, 1.0, 3.0)
 
@@ -43,9 +43,9 @@ def power(
 
     Example: `xeval power study.toml --pilot pilot/store --contrast 2`
     """
-    from analysis.power import ASSUMED, Design
-    from train.study import load_study
-    from xeval import display
+    from xeval.analysis.design.power import ASSUMED, Design
+    from xeval.console import display
+    from xeval.train.study import load_study
 
     planned = load_study(study)
     seeds, conditions = _planned(planned)
@@ -77,9 +77,9 @@ def power(
 
 def _planned(study: "Study") -> "tuple[Seeds, int]":
     """The planned seeds, and the number of conditions that C averages."""
-    from analysis.estimands import single_conditions
-    from analysis.power import Seeds
-    from analysis.scores import BASELINE, CLASSIFICATION, MULTI_HOP_QA
+    from xeval.analysis.design.power import Seeds
+    from xeval.analysis.estimate.estimands import single_conditions
+    from xeval.analysis.frame.tidy import BASELINE, CLASSIFICATION, MULTI_HOP_QA
 
     for group in (MULTI_HOP_QA, CLASSIFICATION):
         if not any(target.group == group for target in study.targets):
@@ -94,9 +94,9 @@ def _planned(study: "Study") -> "tuple[Seeds, int]":
 
 
 def _pilot(source: Path) -> "Pilot":
-    from analysis.pilot import pilot
-    from analysis.scores import check, load
-    from analysis.study import build
+    from xeval.analysis.design.pilot import pilot
+    from xeval.analysis.frame.arrays import build
+    from xeval.analysis.frame.tidy import check, load
 
     return pilot(build(check(load(source), incomplete="drop")))
 
@@ -107,8 +107,7 @@ def _facts(
     """Everything that is printed, ready for JSON."""
     from dataclasses import asdict, replace
 
-    from analysis.evidence import needed_se
-    from analysis.power import (
+    from xeval.analysis.design.power import (
         SETTINGS,
         best_split,
         detectable,
@@ -116,7 +115,8 @@ def _facts(
         needed_items,
         needed_seeds,
     )
-    from analysis.power import power as power_of
+    from xeval.analysis.design.power import power as power_of
+    from xeval.analysis.tests.evidence import needed_se
 
     settings = []
     for seeds in dict.fromkeys((design.seeds, *SETTINGS)):
@@ -163,7 +163,7 @@ def _sentences(
     split: "Seeds | None",
     known: "Pilot | None",
 ) -> Sequence[str]:
-    from analysis.power import LARGEST_MULTIPLE, MOST_SEEDS
+    from xeval.analysis.design.power import LARGEST_MULTIPLE, MOST_SEEDS
 
     contrast, wanted = facts["contrast"], facts["power"]
     multi_hop, classification = design.sides

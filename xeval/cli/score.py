@@ -10,7 +10,7 @@ from xeval.cli.messages import warn
 from xeval.cli.options import Json, LanguagesOption, split
 
 if TYPE_CHECKING:
-    from xeval.submission import SubmissionScores
+    from xeval.interop.submission import SubmissionScores
 
 
 @app.command(rich_help_panel=LOOK)
@@ -30,8 +30,8 @@ def score(
 
     Example: `xeval score submission/my-model labels --tasks xnli,xquad`
     """
-    from xeval.display import print_json
-    from xeval.submission import score_submission
+    from xeval.console.display import print_json
+    from xeval.interop.submission import score_submission
 
     scored = score_submission(
         predictions, labels, tasks=split(tasks), languages=split(languages), xtreme_r=xtreme_r
@@ -45,8 +45,8 @@ def score(
 
 
 def _print_scores(scored: "SubmissionScores") -> None:
-    from xeval.display import console
-    from xeval.submission.tables import averages_table, language_table
+    from xeval.console.display import console
+    from xeval.interop.submission.tables import averages_table, language_table
 
     out = console()
     out.print(language_table(scored))

@@ -19,7 +19,7 @@ class Cost:
     precision: str
 
     def __str__(self) -> str:
-        from xeval.display import duration
+        from xeval.console.display import duration
 
         return (
             f"search {self.operations:.1e} operations in {self.precision}, about {duration(self.seconds)}; memory "

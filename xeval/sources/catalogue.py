@@ -43,7 +43,9 @@ class DjangoSource:
         known = known_language(language)
         package = find_spec("django")
         if package is None or not package.submodule_search_locations:
-            raise DataError("The Django package is not installed; its translations are the data: install it.")
+            raise DataError(
+                "These texts are Django's translations, and it is not installed; run `pip install django`."
+            )
         base = Path(package.submodule_search_locations[0])
         locale = _LOCALES.get(known.code, known.code)
         found = [

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xeval.checkpoints import Checkpoint
+from xeval.console.display import Steps
 from xeval.digests import file_digest, text_digest, value_digest
-from xeval.display import Steps
 from xeval.errors import CheckpointError, DataError, UsageError
 from xeval.files import is_regular, locked, unfinished, write_whole
 from xeval.retrieval import Pairs, distinct

@@ -1,0 +1,1 @@
+"""How far an answer depends on what could have been chosen otherwise."""

@@ -1,0 +1,1 @@
+"""Before a study: how many seeds and items it needs."""

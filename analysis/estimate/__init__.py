@@ -1,0 +1,1 @@
+"""Arrays in, numbers out: estimands, their two-way variance, the bootstrap."""

@@ -1,0 +1,1 @@
+"""The checked tidy frame, and the arrays that every estimate starts from."""

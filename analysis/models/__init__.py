@@ -1,0 +1,1 @@
+"""Regressions of the gains, each named by what it models."""

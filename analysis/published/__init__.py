@@ -1,0 +1,1 @@
+"""Published scores, analysed as far as they allow."""

@@ -1,0 +1,5 @@
+"""``python -m xeval`` is the ``xeval`` command."""
+
+from xeval.cli import main
+
+main()

@@ -1,5 +1,0 @@
-"""``python -m xeval.cli`` is the ``xeval`` command."""
-
-from xeval.cli import main
-
-main()

@@ -1,0 +1,1 @@
+"""Results of other tools read, and results written for them."""
