@@ -14,9 +14,10 @@ import pandas as pd
 
 from xeval.analysis.estimate.variance import Estimate, Method
 from xeval.analysis.frame.arrays import Cell, Study, build
-from xeval.analysis.frame.tidy import BASELINE, DIAGNOSTIC, check, check_columns, main_rows
+from xeval.analysis.frame.tidy import check, check_columns, main_rows
 from xeval.analysis.tests.multiplicity import adjust, count_false
 from xeval.analysis.tests.sign_flips import mcnemar
+from xeval.conditions import BASELINE, DIAGNOSTIC
 from xeval.errors import UsageError, did_you_mean
 
 

@@ -10,18 +10,15 @@ import pandas as pd
 from xeval.analysis.checks.collapse import Collapse, CollapsedRun, Compared, collapsed_runs, copied, without
 from xeval.analysis.checks.robustness import Drawn, Robustness, draw, robustness
 from xeval.analysis.estimate import estimands as forms
-from xeval.analysis.estimate.estimands import (
-    Contrast,
-    ContrastForm,
-    contrast,
-    has_several,
-    match,
-    single_conditions,
-)
+from xeval.analysis.estimate.estimands import Contrast, ContrastForm, contrast, match
 from xeval.analysis.estimate.variance import Method
 from xeval.analysis.frame.arrays import Both, Study, Target, build
 from xeval.analysis.frame.same_source import same_source
-from xeval.analysis.frame.tidy import (
+from xeval.analysis.frame.tidy import Incomplete, check, distinct
+from xeval.analysis.models.collection import RegressionTable, regressions
+from xeval.analysis.tests.multiplicity import Families, families
+from xeval.analysis.verdict import Setting, Verdict, judge, no_contrast, within
+from xeval.conditions import (
     BASELINE,
     CLASSIFICATION,
     DIAGNOSTIC,
@@ -30,13 +27,9 @@ from xeval.analysis.frame.tidy import (
     MULTI_HOP_CLASSIFICATION,
     MULTI_HOP_QA,
     SINGLE_HOP_QA,
-    Incomplete,
-    check,
-    distinct,
+    has_several,
+    single_conditions,
 )
-from xeval.analysis.models.collection import RegressionTable, regressions
-from xeval.analysis.tests.multiplicity import Families, families
-from xeval.analysis.verdict import Setting, Verdict, judge, no_contrast, within
 from xeval.errors import DataError, UsageError
 
 

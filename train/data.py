@@ -3,10 +3,11 @@
 import math
 from dataclasses import dataclass
 
+from xeval.conditions import Group
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import CheckpointError, DataError, UsageError
 from xeval.examples import Example
-from xeval.tasks.base import Encoded, Group, Settings, Task, TrainingSet
+from xeval.tasks.base import Encoded, Settings, Task, TrainingSet
 from xeval.train.intermediates import DEV_METRICS as SET_METRICS
 from xeval.train.intermediates import has_dev, load_examples
 from xeval.train.job import PhaseJob

@@ -19,11 +19,12 @@ from typing import Any, Literal
 
 from xeval import files
 from xeval.checkpoints import CARD_NAME, PARTIAL_SUFFIX, Checkpoint
+from xeval.conditions import BASELINE, THEN, stages
 from xeval.digests import value_digest
 from xeval.errors import CheckpointError, DataError, UsageError
 from xeval.examples import Example, MultipleChoice, Question, TaggedSentence, TextPair, Translation
 from xeval.tasks import TrainingSet
-from xeval.train.intermediates import NONE, THEN, data_digest, has_dev, load_examples, stages
+from xeval.train.intermediates import data_digest, has_dev, load_examples
 from xeval.train.lines import MlmData
 from xeval.train.recipes import PHASE_VERSION, Hyperparameters, Phase
 from xeval.train.reports import REPORTS, report_file
@@ -54,7 +55,7 @@ class Node:
     phase: Literal["base", "intermediate", "target"]
     digest: str
     parent: "Node | None" = None
-    condition: str = NONE
+    condition: str = BASELINE
     sets: tuple[TrainingSet, ...] = ()
     seed: int | None = None
     hyper: Hyperparameters | None = None

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from xeval.conditions import BASELINE, MIXED, mixed_sets, training_sets
 from xeval.digests import text_digest, value_digest
 from xeval.errors import DataError, UsageError, did_you_mean
 from xeval.examples import Example, TaggedSentence, TextPair
@@ -38,12 +39,6 @@ from xeval.tasks.own import ENDINGS, RowFile, task_from_file
 from xeval.tasks.span_qa import SPAN_QA, SQUAD
 from xeval.tasks.tagging import TAGGING
 from xeval.train.lines import MLM
-
-NONE = "none"
-"""The condition without an intermediate phase: the baseline."""
-
-THEN = ">"
-"""Between the stages of a condition: each trains the encoder that the one before has left."""
 
 OWN_KINDS = ("classification", "choice", "tagging", "span_qa")
 """What the rows of a training file of one's own may be."""
@@ -252,7 +247,7 @@ def own_training_set(
         UsageError: the name, the kind, a file's ending or name, or a language is not usable.
         DataError: a row is not, or too few rows are left for training or dev.
     """
-    if not re.fullmatch(r"\w[\w.-]*", name) or name == NONE or name in known_sets():
+    if not re.fullmatch(r"\w[\w.-]*", name) or name == BASELINE or name in known_sets():
         raise UsageError(
             f"{name!r} cannot be the name of a training set of your own: letters, digits, '.', '-' and '_' make a "
             "name, and it must not be that of a known set."
@@ -314,27 +309,15 @@ def check_names(condition: str, target: str | None = None) -> None:
         UsageError: with the nearest name.
     """
     known = known_sets()
-    for name in target.split("+") if target is not None else ():
+    for name in target.split(MIXED) if target is not None else ():
         if name not in known:
             raise UsageError(f"unknown training set {name!r}{did_you_mean(name, known) or '.'}")
-    if condition == NONE:
+    if condition == BASELINE:
         return
-    for stage in condition.split(THEN):
-        for name in stage.split("+"):
-            if name not in known and name != MLM:
-                near = did_you_mean(name, [*known, MLM, NONE]) or "."
-                raise UsageError(f"condition {condition!r}: unknown training set {name!r}{near}")
-
-
-def stages(condition: str) -> tuple[str, ...]:
-    """The conditions that lead to one, itself last: ``a``, ``a>b`` and ``a>b>c`` of ``a>b>c``."""
-    names = condition.split(THEN)
-    return tuple(THEN.join(names[: count + 1]) for count in range(len(names)))
-
-
-def last_stage(condition: str) -> list[str]:
-    """The names that a condition's last stage mixes."""
-    return condition.split(THEN)[-1].split("+")
+    for name in training_sets(condition):
+        if name not in known and name != MLM:
+            near = did_you_mean(name, [*known, MLM, BASELINE]) or "."
+            raise UsageError(f"condition {condition!r}: unknown training set {name!r}{near}")
 
 
 def condition_sets(condition: str, own: Mapping[str, TrainingSet] | None = None) -> tuple[TrainingSet, ...]:
@@ -343,9 +326,9 @@ def condition_sets(condition: str, own: Mapping[str, TrainingSet] | None = None)
     Raises:
         UsageError: a name is unknown or stands twice.
     """
-    if condition == NONE:
+    if condition == BASELINE:
         return ()
-    names = last_stage(condition)
+    names = mixed_sets(condition)
     if len(set(names)) < len(names):
         raise UsageError(f"condition {condition!r} names a set twice.")
     return tuple(training_set(name, own) for name in names)

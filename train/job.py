@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 from xeval.checkpoints import Checkpoint
+from xeval.conditions import BASELINE
 from xeval.digests import value_digest
 from xeval.errors import XevalError
 from xeval.tasks.base import TrainingSet
@@ -37,7 +38,7 @@ class PhaseJob:
     seed: int
     data_root: Path | None
     base: str
-    condition: str = "none"
+    condition: str = BASELINE
     freeze_embeddings: bool = False
     recipe: str = "custom"
     mlm: MlmData | None = None

@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from xeval.checkpoints import PARTIAL_SUFFIX, Checkpoint, Lineage, survey
+from xeval.conditions import BASELINE
 from xeval.console.display import duration, table
 from xeval.errors import CheckpointError, XevalError
 from xeval.train.reports import REPORTS, read_report
@@ -52,7 +53,7 @@ class Branch:
         if card is None or card.phase == "base" or card.seed is None:
             return self.name
         what = card.target if card.phase == "target" else card.condition
-        if card.phase == "target" and card.condition != "none" and not self.depth:
+        if card.phase == "target" and card.condition != BASELINE and not self.depth:
             what = f"{card.condition} > {what}"
         return f"{what} · seed {card.seed}"
 

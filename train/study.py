@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from xeval.conditions import BASELINE, MIXED, mixed_sets, stages, training_sets
 from xeval.errors import UsageError, did_you_mean
 from xeval.files import is_regular
 from xeval.retrieval.recipes import Pooling
@@ -22,13 +23,9 @@ from xeval.tasks import Task, TrainingSet, task
 from xeval.tasks.embedding import check_recipe
 from xeval.train.base import no_directory
 from xeval.train.intermediates import (
-    NONE,
-    THEN,
     condition_sets,
     known_sets,
-    last_stage,
     own_training_set,
-    stages,
     training_set,
     translated_training_set,
 )
@@ -209,23 +206,23 @@ class Study:
         Raises:
             UsageError: the condition cannot be trained.
         """
-        if condition != NONE and NONE in condition.replace(THEN, "+").split("+"):
-            raise UsageError(f"condition {condition!r} names {NONE!r} beside others; drop it.")
-        names = last_stage(condition)
+        if condition != BASELINE and BASELINE in training_sets(condition):
+            raise UsageError(f"condition {condition!r} names {BASELINE!r} beside others; drop it.")
+        names = mixed_sets(condition)
         if MLM not in names:
             return condition_sets(condition, self.own_sets)
         names.remove(MLM)
         if self.mlm is None:
             raise UsageError(f"condition {condition!r} needs text; add [mlm] with files and languages.")
-        if not names or names == [NONE] or MLM in names:
+        if not names or names == [BASELINE] or MLM in names:
             raise UsageError(
                 f"condition {condition!r}: {MLM} stands once and beside a task, as in 'mnli+{MLM}'."
             )
-        return condition_sets("+".join(names), self.own_sets)
+        return condition_sets(MIXED.join(names), self.own_sets)
 
     def condition_mlm(self, condition: str) -> MlmData | None:
         """The text that a condition's last stage interleaves; None without masked language modelling."""
-        return self.mlm if MLM in last_stage(condition) else None
+        return self.mlm if MLM in mixed_sets(condition) else None
 
     def hyper(self, phase: Phase, sets: Sequence[TrainingSet], mlm: bool = False) -> Hyperparameters:
         """The recipe for one phase with the file's changes; ``mlm_share`` holds for phases with ``mlm`` alone."""
@@ -319,8 +316,8 @@ def _checked(path: Path, file: StudyFile) -> Study:
     for key, names in (("conditions", table.conditions), ("targets", table.targets)):
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise UsageError(f"{key} names {twice!r} twice.")
-    if NONE not in table.conditions:
-        raise UsageError(f"conditions lacks {NONE!r}, the baseline that every gain is measured against.")
+    if BASELINE not in table.conditions:
+        raise UsageError(f"conditions lacks {BASELINE!r}, the baseline that every gain is measured against.")
     own_sets = _own_sets(path, file.sets)
     targets = _targets(table.targets, file.training, own_sets)
     known = list(dict.fromkeys(lang for target in targets for lang in target.languages))
@@ -366,8 +363,8 @@ def _checked(path: Path, file: StudyFile) -> Study:
         },
     )
     wanted = sum(
-        len(study.seeds.baseline if condition == NONE else study.seeds.intermediate)
-        * (len(study.target_sets()) + (condition != NONE) * len(stages(condition)))
+        len(study.seeds.baseline if condition == BASELINE else study.seeds.intermediate)
+        * (len(study.target_sets()) + (condition != BASELINE) * len(stages(condition)))
         for condition in study.conditions
     )
     if wanted > MOST_NODES:
@@ -410,7 +407,7 @@ def _own_sets(path: Path, tables: Mapping[str, SetTable]) -> dict[str, TrainingS
     """The sets that a study file declares; files lie relative to it."""
     made = {}
     for name, own in tables.items():
-        if name in known_sets() or name in (NONE, MLM) or not re.fullmatch(r"\w[\w.-]{0,99}", name):
+        if name in known_sets() or name in (BASELINE, MLM) or not re.fullmatch(r"\w[\w.-]{0,99}", name):
             raise UsageError(
                 f"[sets.{name}]: the name is taken, or holds other signs than letters, digits, '.', '-' and '_'; "
                 "choose another one."

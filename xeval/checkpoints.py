@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from xeval.conditions import BASELINE
 from xeval.digests import file_digest, text_digest, value_digest
 from xeval.errors import CheckpointError
 from xeval.failures import explained, is_failure
@@ -103,7 +104,7 @@ class Lineage(BaseModel):
     phase: Literal["base", "intermediate", "target"]
     base: str
     parent: str | None = None
-    condition: str = "none"
+    condition: str = BASELINE
     target: str | None = None
     seed: int | None = None
     recipe: dict[str, Any] = Field(default_factory=dict)

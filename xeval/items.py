@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from xeval.analysis.frame.tidy import BASELINE, DIAGNOSTIC
 from xeval.analysis.report.items import Answer, Change, ChangedCell, Item, ItemBrowser, Passage
+from xeval.conditions import BASELINE, DIAGNOSTIC
 from xeval.digests import text_digest
 from xeval.errors import DataError, StoreError, XevalError
 from xeval.examples import Example, MultipleChoice, Question, TaggedSentence, TextPair, Translation
-from xeval.store import NO_SEED, Store, UnitRecord, read_table
+from xeval.store import Store, UnitRecord, read_table
 
 if TYPE_CHECKING:
     from xeval.analysis.report import Section
@@ -107,7 +107,7 @@ def changed_items(
     cells: list[ChangedCell] = []
     missing: dict[str, list[str]] = {}
     for (task, language), members in sorted(places.items()):
-        if not any(_condition(record) == BASELINE for _, record in members):
+        if not any(record.run.condition == BASELINE for _, record in members):
             continue
         rows, runs = _read(members)
         differing = {
@@ -151,10 +151,6 @@ def changed_items(
     return ItemBrowser(BASELINE, tuple(cells), tuple(_note(why, where) for why, where in missing.items()))
 
 
-def _condition(record: UnitRecord) -> str:
-    return str((record.lineage or {}).get("condition", record.checkpoint))
-
-
 def _read(members: Sequence[tuple[Path, UnitRecord]]) -> tuple[_Rows, dict[str, list[_Run]]]:
     """The runs of a target and language by condition, in the order of their seeds."""
     rows: _Rows | None = None
@@ -178,15 +174,14 @@ def _read(members: Sequence[tuple[Path, UnitRecord]]) -> tuple[_Rows, dict[str, 
         num, den = (table[f"{record.main_metric}.{part}"].to_numpy() for part in ("num", "den"))
         scores = np.divide(num, den, out=np.full(len(num), np.nan), where=den > 0)
         needed = 1.0 - 1e-9 if record.kind == "tagging" else 0.5
-        seed = (record.lineage or {}).get("seed")
         made = _Run(
             record,
-            NO_SEED if seed is None else int(seed),
+            record.run.seed,
             scores,
             np.isnan(scores) | (scores >= needed),
             table["prediction"].to_pylist(),
         )
-        runs.setdefault(_condition(record), []).append(made)
+        runs.setdefault(record.run.condition, []).append(made)
     if rows is None:
         raise ValueError("no unit")
     for listed in runs.values():

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from xeval.choice import choose
+from xeval.conditions import Run, run_of
 from xeval.errors import Remark, StoreError, UsageError, did_you_mean
 from xeval.files import is_regular, locked, real_folders, unfinished, write_whole
 
@@ -66,7 +67,6 @@ UNREADABLE = (
 SMALL = 1000  # rows of a file that is written to be read fast
 ITEM_COLUMNS = ("item_id", "cluster_id", "hops")
 ITEM_COVARIATES = ("category", "overlap_rank")  # what the hop regression can take beside the hops
-NO_SEED = -1
 
 
 class UnitRecord(BaseModel):
@@ -114,6 +114,11 @@ class UnitRecord(BaseModel):
     changed: dict[str, Any] | None = None
     items: int | None = None
     sums: dict[str, tuple[float, float]] = Field(default_factory=dict)
+
+    @property
+    def run(self) -> Run:
+        """Condition, seed and what else the checkpoint's lineage says of the run."""
+        return run_of(self.lineage, self.checkpoint)
 
     @property
     def checked(self) -> bool:
@@ -507,25 +512,22 @@ def _column(values: "pa.ChunkedArray", like: Any = None) -> Any:
 
 def _facts(record: UnitRecord) -> dict[str, Any]:
     """What all rows of a unit have in common."""
-    lineage = record.lineage or {}
-    seed = lineage.get("seed")
-    intermediate = lineage.get("phase") == "target" and lineage.get("condition", "none") != "none"
+    run = record.run
     return {
-        "condition": lineage.get("condition", record.checkpoint),
+        "condition": run.condition,
         "target": record.task,
         "group": record.group,
-        "seed": NO_SEED if seed is None else seed,
+        "seed": run.seed,
         "lang": record.language,
         "chance": float("nan") if record.chance is None else record.chance,
-        "phase": lineage.get("phase", ""),
-        "training": lineage.get("target") or "",
-        # Runs that start from one intermediate checkpoint share its luck; the base is the same for all.
-        "parent": lineage.get("parent") or "" if intermediate else "",
+        "phase": run.phase,
+        "training": run.training,
+        "parent": run.parent,
         "checkpoint": record.checkpoint_digest,
         "name": record.checkpoint,
         "unit": record.fingerprint,
         "constant": record.constant is not None,
-        "collapsed": lineage.get("collapsed") or "",
+        "collapsed": run.collapsed,
         "limit": float("nan") if record.limit is None else float(record.limit),
     }
 

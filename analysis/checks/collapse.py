@@ -19,7 +19,7 @@ import numpy as np
 
 from xeval.analysis.estimate.variance import Block, Floats, Term, estimate, make_block
 from xeval.analysis.frame.arrays import Both, Cell, Study, Target
-from xeval.analysis.frame.tidy import BASELINE
+from xeval.conditions import BASELINE
 
 Run = tuple[str, str, int]
 """Target, condition, seed."""

@@ -10,10 +10,10 @@ import numpy as np
 from scipy.special import stdtrit
 
 from xeval.analysis.checks.sensitivity import contrast_weights
-from xeval.analysis.estimate.estimands import cell_gain, combine, mean, single_conditions
+from xeval.analysis.estimate.estimands import cell_gain, combine, mean
 from xeval.analysis.estimate.variance import Block, Floats, Term, estimate, make_block
 from xeval.analysis.frame.arrays import Cell, Study
-from xeval.analysis.frame.tidy import BASELINE
+from xeval.conditions import BASELINE, single_conditions
 
 MOST_SPLITS = 200
 FEWEST_RUNS = 4

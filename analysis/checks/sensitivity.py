@@ -10,10 +10,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from xeval.analysis.estimate.estimands import KEY, combine, match, mean, members, single_conditions, task_gain
+from xeval.analysis.estimate.estimands import KEY, combine, match, mean, members, task_gain
 from xeval.analysis.estimate.variance import SCALES, Estimate, Scale
 from xeval.analysis.frame.arrays import Both, Cell, Study, build
-from xeval.analysis.frame.tidy import BASELINE, ROUNDING, distinct
+from xeval.analysis.frame.tidy import ROUNDING, distinct
+from xeval.conditions import BASELINE, single_conditions
 
 GROUPS = tuple(KEY.signs)
 DIVERGED_POINTS = 2.0

@@ -9,7 +9,7 @@ from scipy.special import chdtri
 from xeval.analysis.design.power import Side
 from xeval.analysis.estimate.estimands import KEY, contrast, match
 from xeval.analysis.frame.arrays import Study, Weights
-from xeval.analysis.frame.tidy import BASELINE, CLASSIFICATION, MULTI_HOP_QA
+from xeval.conditions import BASELINE, CLASSIFICATION, MULTI_HOP_QA
 from xeval.errors import DataError
 
 GROUPS = (MULTI_HOP_QA, CLASSIFICATION)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xeval.analysis.frame.same_source import same_source
-from xeval.analysis.frame.tidy import BASELINE, NO_SEED
+from xeval.conditions import BASELINE, NO_SEED
 from xeval.errors import DataError
 
 Measure = Literal["points", "logit", "error_reduction"]

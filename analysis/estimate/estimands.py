@@ -21,12 +21,13 @@ from scipy.special import stdtrit
 from xeval.analysis.estimate.variance import Scale
 from xeval.analysis.frame.arrays import Both, Cell, Study, Weights
 from xeval.analysis.frame.same_source import same_source
-from xeval.analysis.frame.tidy import (
+from xeval.conditions import (
     BASELINE,
     CLASSIFICATION,
     MULTI_HOP_CLASSIFICATION,
     MULTI_HOP_QA,
     SINGLE_HOP_QA,
+    single_conditions,
 )
 
 Signs = Mapping[str, float]
@@ -106,16 +107,6 @@ def group_gain(study: Study, conditions: Sequence[str], group: str) -> dict[Cell
     return mean(
         [task_gain(conditions, target, study.transfer_languages(target)) for target in study.in_group(group)]
     )
-
-
-def single_conditions(conditions: Sequence[str]) -> tuple[str, ...]:
-    """The conditions that means are taken over: single intermediate tasks, or all where none is."""
-    return tuple(name for name in conditions if not has_several(name)) or tuple(conditions)
-
-
-def has_several(condition: str) -> bool:
-    """Whether a condition has several intermediate tasks, mixed (``a+b``) or one after another (``a>b``)."""
-    return "+" in condition or ">" in condition
 
 
 @dataclass(frozen=True)

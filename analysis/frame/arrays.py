@@ -28,7 +28,8 @@ from xeval.analysis.estimate.variance import (
     make_block,
     strata_of,
 )
-from xeval.analysis.frame.tidy import BASELINE, NO_SEED, distinct, main_rows
+from xeval.analysis.frame.tidy import distinct, main_rows
+from xeval.conditions import BASELINE, NO_SEED
 
 Cell = tuple[str, str, str]
 """Condition, target, language."""

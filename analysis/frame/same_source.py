@@ -7,9 +7,10 @@ at data only and is the same for all groups of targets.
 family of worlds with other relations, so that neither facts nor questions of the targets are in them.
 """
 
-import re
 from collections.abc import Mapping
 from itertools import product
+
+from xeval.conditions import training_sets
 
 FORMATS = ("claim", "question", "choice")
 
@@ -95,7 +96,7 @@ def same_source(condition: str, target: str) -> str:
     own = OWN.get(target)
     if own is None:
         return ""
-    for name in (condition, *re.split(r"[+>]", condition)):
+    for name in (condition, *training_sets(condition)):
         if name == own:
             return "the target's own English training set"
         if name in NEARLY.get(own, {}):

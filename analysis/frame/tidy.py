@@ -21,27 +21,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from xeval.conditions import BASELINE, DIAGNOSTIC, GROUPS, MEAN, NO_SEED
 from xeval.errors import DataError, UsageError
 from xeval.files import is_regular
-
-BASELINE = "none"
-MEAN = "mean"
-"""Stands for the mean over the single intermediate tasks where a condition is named."""
-CLASSIFICATION = "classification"
-MULTI_HOP_CLASSIFICATION = "multi-hop classification"
-STRUCTURED = "structured"
-SINGLE_HOP_QA = "single-hop QA"
-MULTI_HOP_QA = "multi-hop QA"
-RETRIEVAL = "retrieval"
-DIAGNOSTIC = "diagnostic"
-"""Of other targets, such as xquad-depth: stored, never contrasted."""
-GROUPS = (CLASSIFICATION, MULTI_HOP_CLASSIFICATION, STRUCTURED, SINGLE_HOP_QA, MULTI_HOP_QA, RETRIEVAL)
 
 TEXT = ("condition", "target", "group", "lang", "item_id", "cluster_id", "metric")
 NUMBERS = ("seed", "hops", "num", "den")
 OPTIONAL_TEXT = ("checkpoint", "parent", "phase", "collapsed")
 ITEM_NUMBERS = ("length", "overlap", "overlap_rank")
-NO_SEED = -1
 UNKNOWN_HOPS = 0
 MARKED, UNMARKED = ("true", "1", "1.0"), ("false", "0", "0.0", "")
 """What stands in a column of true and false, in small letters."""

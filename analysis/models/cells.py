@@ -18,21 +18,21 @@ from typing import Any, Literal
 
 import numpy as np
 
-from xeval.analysis.estimate.estimands import single_conditions
 from xeval.analysis.estimate.variance import Floats, Scale, transform
 from xeval.analysis.frame.arrays import Study
-from xeval.analysis.frame.tidy import (
+from xeval.analysis.models.diagnostics import Diagnostics, diagnose
+from xeval.analysis.models.fit import MixedFit, RandomTerm, TTest, random_term
+from xeval.analysis.models.languages import Covariates, covariates
+from xeval.analysis.models.reml import MixedModel, mixed_model
+from xeval.conditions import (
     BASELINE,
     CLASSIFICATION,
     GROUPS,
     MULTI_HOP_CLASSIFICATION,
     MULTI_HOP_QA,
     SINGLE_HOP_QA,
+    single_conditions,
 )
-from xeval.analysis.models.diagnostics import Diagnostics, diagnose
-from xeval.analysis.models.fit import MixedFit, RandomTerm, TTest, random_term
-from xeval.analysis.models.languages import Covariates, covariates
-from xeval.analysis.models.reml import MixedModel, mixed_model
 from xeval.errors import DataError
 
 Tasks = Literal["random", "fixed"]

@@ -12,11 +12,9 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from xeval.analysis.estimate.estimands import single_conditions
 from xeval.analysis.estimate.variance import SCALES, Scale
 from xeval.analysis.frame.arrays import Study
 from xeval.analysis.frame.same_source import same_source
-from xeval.analysis.frame.tidy import BASELINE
 from xeval.analysis.models.cells import Regression, Tasks, cell_model
 from xeval.analysis.models.diagnostics import Diagnostics
 from xeval.analysis.models.fit import TTest
@@ -25,6 +23,7 @@ from xeval.analysis.models.items_mixed import item_mixed
 from xeval.analysis.models.languages import covariate, transfer_regression
 from xeval.analysis.models.meta_regression import task_gain_regression
 from xeval.analysis.tests.multiplicity import adjust
+from xeval.conditions import BASELINE, single_conditions
 from xeval.errors import DataError, UsageError
 
 COVARIATES = ("syntactic", "log_size")

@@ -8,9 +8,9 @@ import numpy as np
 
 from xeval.analysis.estimate.variance import Floats
 from xeval.analysis.frame.arrays import Study
-from xeval.analysis.frame.tidy import BASELINE
 from xeval.analysis.models.fit import MixedFit
 from xeval.analysis.models.reml import MixedModel
+from xeval.conditions import BASELINE
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xeval.analysis.estimate.estimands import single_conditions
 from xeval.analysis.estimate.variance import Floats
-from xeval.analysis.frame.tidy import (
-    BASELINE,
-    ITEM_NUMBERS,
-    MULTI_HOP_CLASSIFICATION,
-    MULTI_HOP_QA,
-    main_rows,
-)
+from xeval.analysis.frame.tidy import ITEM_NUMBERS, main_rows
 from xeval.analysis.models.cells import MOST_SPLITS, split_of
 from xeval.analysis.models.fit import TTest
+from xeval.conditions import BASELINE, MULTI_HOP, single_conditions
 from xeval.errors import DataError
 
-MULTI_HOP = (MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA)
 CONDITIONAL = "conditional on these models"
 SMALLEST_ERROR = 1e-6
 MOST_ROWS = 3_000_000

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from xeval.analysis.estimate.estimands import single_conditions, task_gain
+from xeval.analysis.estimate.estimands import task_gain
 from xeval.analysis.estimate.variance import Floats, Scale, transform
 from xeval.analysis.frame.arrays import Cell, Study
-from xeval.analysis.frame.tidy import BASELINE, GROUPS
 from xeval.analysis.models.cells import CONTRASTS, estimable
 from xeval.analysis.models.diagnostics import Diagnostics, diagnose
 from xeval.analysis.models.fit import MixedFit, RandomTerm, TTest, random_term
 from xeval.analysis.models.reml import MixedModel, mixed_model
+from xeval.conditions import BASELINE, GROUPS, single_conditions
 from xeval.errors import DataError
 
 SMALLEST_EIGENVALUE = 1e-10

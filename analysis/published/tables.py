@@ -18,11 +18,11 @@ from xeval.analysis.estimate.aggregates import (
     aggregate_gains,
     difference,
 )
-from xeval.analysis.frame.tidy import BASELINE, CLASSIFICATION, SINGLE_HOP_QA, STRUCTURED
 from xeval.analysis.report.aggregate import ALL, Brief, difference_table, finite, gain_figure, gain_table
 from xeval.analysis.report.plots import number
 from xeval.analysis.report.tables import Table
 from xeval.analysis.verdict import HEADLINES
+from xeval.conditions import BASELINE, CLASSIFICATION, SINGLE_HOP_QA, STRUCTURED
 from xeval.errors import UsageError
 
 BEST = "best-per-target"

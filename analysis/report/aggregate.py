@@ -21,7 +21,6 @@ from xeval.analysis.estimate.aggregates import (
     aggregate_gains,
     difference,
 )
-from xeval.analysis.frame.tidy import CLASSIFICATION, GROUPS, MULTI_HOP_QA, SINGLE_HOP_QA
 from xeval.analysis.report.plots import (
     COLOURS,
     INK,
@@ -39,6 +38,7 @@ from xeval.analysis.report.plots import (
 )
 from xeval.analysis.report.tables import Table
 from xeval.analysis.verdict import HEADLINES
+from xeval.conditions import CLASSIFICATION, GROUPS, MULTI_HOP_QA, SINGLE_HOP_QA
 from xeval.errors import DataError, StoreError
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from xeval.analysis.estimate.estimands import GRID, KEY
 from xeval.analysis.estimate.variance import SCALES, Floats, Scale
 from xeval.analysis.frame.arrays import Both
 from xeval.analysis.frame.same_source import same_source
-from xeval.analysis.frame.tidy import GROUPS, MEAN, MULTI_HOP_QA
 from xeval.analysis.report.from_items import FromItems, Histogram, histogram
 from xeval.analysis.report.plots import COLOURS, interval, number
 from xeval.analysis.report.size import sample, size_of_contrast
 from xeval.analysis.result import Analysis
 from xeval.analysis.verdict import equivalence_level
+from xeval.conditions import GROUPS, MEAN, MULTI_HOP_QA
 
 Kind = Literal["intervals", "scatter", "histogram", "choices", "shares"]
 Record = dict[str, Any]

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from xeval.analysis.estimate.estimands import KEY, combine, match, single_conditions, task_gain
+from xeval.analysis.estimate.estimands import KEY, combine, match, task_gain
 from xeval.analysis.estimate.variance import SCALES, Floats, Scale
 from xeval.analysis.frame.arrays import Both, Study, build
 from xeval.analysis.frame.same_source import same_source
-from xeval.analysis.frame.tidy import MEAN, MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA, main_rows
+from xeval.analysis.frame.tidy import main_rows
 from xeval.analysis.result import Analysis
+from xeval.conditions import MEAN, MULTI_HOP, single_conditions
 
 BINS = 60
-MULTI_HOP = (MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 from xeval.analysis.checks.robustness import REPLICATES, ROOT_SEED
 from xeval.analysis.estimate.estimands import KEY
 from xeval.analysis.estimate.variance import SCALES
-from xeval.analysis.frame.tidy import GROUPS, MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA
 from xeval.analysis.models.collection import RegressionTable
 from xeval.analysis.report import robustness, tables
 from xeval.analysis.report.charts import Chart
@@ -25,6 +24,7 @@ from xeval.analysis.report.plots import (
 from xeval.analysis.report.size import sample, smoke
 from xeval.analysis.report.tables import Table
 from xeval.analysis.result import Analysis
+from xeval.conditions import GROUPS, MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA
 
 READING = (
     "A gain is the score of a condition minus the score of the baseline, on the same target and language, "

@@ -16,7 +16,10 @@ from xml.sax.saxutils import escape
 from xeval.analysis.estimate.estimands import GRID
 from xeval.analysis.estimate.variance import SCALES, Estimate, Scale
 from xeval.analysis.frame.arrays import Both
-from xeval.analysis.frame.tidy import (
+from xeval.analysis.models.languages import covariate
+from xeval.analysis.result import Analysis
+from xeval.analysis.verdict import equivalence_level
+from xeval.conditions import (
     CLASSIFICATION,
     GROUPS,
     MEAN,
@@ -26,9 +29,6 @@ from xeval.analysis.frame.tidy import (
     SINGLE_HOP_QA,
     STRUCTURED,
 )
-from xeval.analysis.models.languages import covariate
-from xeval.analysis.result import Analysis
-from xeval.analysis.verdict import equivalence_level
 
 INK, MUTED, LINE, BAND, PAPER = "#1c2431", "#5f6b7a", "#cfd6de", "#e9eef3", "#fefefe"
 GAIN, LOSS = "#4a9bd4", "#e58a3c"

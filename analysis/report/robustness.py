@@ -6,12 +6,12 @@ from statistics import median
 from xeval.analysis.estimate.estimands import KEY, Contrast
 from xeval.analysis.estimate.variance import SCALES, Scale
 from xeval.analysis.frame.arrays import Both
-from xeval.analysis.frame.tidy import MEAN
 from xeval.analysis.report.from_items import FromItems
 from xeval.analysis.report.plots import interval, number, with_interval
 from xeval.analysis.report.size import size_of_contrast
 from xeval.analysis.report.tables import Table, level
 from xeval.analysis.result import Analysis
+from xeval.conditions import MEAN
 
 SCALE_NAMES: dict[Scale, str] = {"points": "points", "logit": "log-odds"}
 DIGITS: dict[Scale, int] = {"points": 2, "logit": 3}

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from xeval.analysis.estimate.estimands import KEY
 from xeval.analysis.frame.arrays import Target
-from xeval.analysis.frame.tidy import BASELINE
 from xeval.analysis.result import Analysis
+from xeval.conditions import BASELINE
 
 
 def sample(analysis: Analysis, targets: Iterable[str] | None = None) -> str:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from xeval.analysis.estimate import estimands as forms
 from xeval.analysis.estimate.variance import SCALES
 from xeval.analysis.frame.arrays import Both
-from xeval.analysis.frame.tidy import (
+from xeval.analysis.report.plots import CLOSED, SHOWN, interval, languages_by_distance, marks, number
+from xeval.analysis.result import Analysis, Gain, Score
+from xeval.conditions import (
     BASELINE,
     CLASSIFICATION,
     GROUPS,
@@ -16,8 +18,6 @@ from xeval.analysis.frame.tidy import (
     RETRIEVAL,
     SINGLE_HOP_QA,
 )
-from xeval.analysis.report.plots import CLOSED, SHOWN, interval, languages_by_distance, marks, number
-from xeval.analysis.result import Analysis, Gain, Score
 
 CELL_MARKS = (
     f"{SHOWN}: shown by the Benjamini–Hochberg method within condition and target, on both scales, after all families "

@@ -19,8 +19,8 @@ from scipy.special import chdtrc, fdtrc, ndtr, ndtri
 from xeval.analysis.estimate.estimands import KEY, REST, SAME_FORMAT, contrast, match
 from xeval.analysis.estimate.variance import SCALES, Estimate, Floats, Scale
 from xeval.analysis.frame.arrays import Both, Cell, Study
-from xeval.analysis.frame.tidy import CLASSIFICATION, MEAN, MULTI_HOP_QA, SINGLE_HOP_QA
 from xeval.analysis.tests.sign_flips import max_t
+from xeval.conditions import CLASSIFICATION, MEAN, MULTI_HOP_QA, SINGLE_HOP_QA
 from xeval.errors import UsageError
 
 if TYPE_CHECKING:

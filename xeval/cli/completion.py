@@ -76,9 +76,7 @@ def stored_names() -> Sequence[str]:
     for part in _parts():
         limit = part.name.removeprefix("limited-")
         records, _ = Store(part.parent).records(int(limit) if limit.isdecimal() else None)
-        names |= dict.fromkeys(
-            str((unit.lineage or {}).get("condition", unit.checkpoint)) for _, unit in records
-        )
+        names |= dict.fromkeys(unit.run.condition for _, unit in records)
         names |= dict.fromkeys(unit.checkpoint for _, unit in records)
     return list(names)
 

@@ -1,6 +1,5 @@
 """Commands about checkpoints and their evaluation."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +17,7 @@ from xeval.cli.options import (
     TasksFrom,
     grouped,
 )
+from xeval.conditions import BASELINE, MIXED, training_sets
 from xeval.errors import UsageError
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def card(
     checkpoint: Annotated[Path, typer.Argument(help="The checkpoint's directory.")],
     phase: Annotated[str, typer.Option(help="base, intermediate or target.")],
     base: Annotated[str, typer.Option(help="Name of the pretrained encoder.")],
-    condition: Annotated[str, typer.Option(help="Intermediate tasks joined by +, or none.")] = "none",
+    condition: Annotated[str, typer.Option(help="Intermediate tasks joined by +, or none.")] = BASELINE,
     target: Annotated[str | None, typer.Option(help="English training set of the target phase.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Seed of the run.")] = None,
     new_names: Annotated[
@@ -201,7 +201,7 @@ def card(
 
     from xeval.checkpoints import Checkpoint, Lineage
     from xeval.errors import CheckpointError
-    from xeval.train.intermediates import NONE, check_names
+    from xeval.train.intermediates import check_names
 
     found = Checkpoint(checkpoint, checkpoint.name)
     found.check(card=False)
@@ -224,11 +224,11 @@ def card(
         raise UsageError("a target-phase card needs --target, the name of the English training set.")
     if phase != "target" and target is not None:
         raise UsageError(f"--target is for the target phase, not for {phase}; drop it.")
-    if phase == "intermediate" and condition == NONE:
+    if phase == "intermediate" and condition == BASELINE:
         raise UsageError(
             "a card of the intermediate phase needs --condition, the sets that it was trained on."
         )
-    if phase == "base" and condition != NONE:
+    if phase == "base" and condition != BASELINE:
         raise UsageError("a base has no --condition; drop it, or name another phase.")
     if not new_names:
         try:
@@ -236,7 +236,7 @@ def card(
         except UsageError as error:
             raise UsageError(f"{error} For a set of your own add --new-names.") from error
     elif any(
-        not name or name != name.strip() for name in re.split("[+>]", "+".join([condition, target or "x"]))
+        not name or name != name.strip() for name in training_sets(MIXED.join([condition, target or "x"]))
     ):
         raise UsageError(
             f"--condition {condition!r}: names are joined by + or > without blanks; put it right."

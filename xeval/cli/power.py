@@ -78,8 +78,7 @@ def power(
 def _planned(study: "Study") -> "tuple[Seeds, int]":
     """The planned seeds, and the number of conditions that C averages."""
     from xeval.analysis.design.power import Seeds
-    from xeval.analysis.estimate.estimands import single_conditions
-    from xeval.analysis.frame.tidy import BASELINE, CLASSIFICATION, MULTI_HOP_QA
+    from xeval.conditions import BASELINE, CLASSIFICATION, MULTI_HOP_QA, single_conditions
 
     for group in (MULTI_HOP_QA, CLASSIFICATION):
         if not any(target.group == group for target in study.targets):

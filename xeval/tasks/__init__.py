@@ -5,9 +5,10 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from xeval.conditions import Group
 from xeval.errors import UsageError, did_you_mean
 from xeval.tasks import choice, classification, depth, multihop, retrieval, span_qa, tagging, xhops
-from xeval.tasks.base import Encoded, Group, Kind, Predictions, Task, TrainingSet
+from xeval.tasks.base import Encoded, Kind, Predictions, Task, TrainingSet
 
 __all__ = [
     "Encoded",

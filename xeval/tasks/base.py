@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from xeval.conditions import Group
 from xeval.encoder.batches import Sequences
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import UsageError
@@ -20,15 +21,6 @@ if TYPE_CHECKING:
     from xeval.checkpoints import Checkpoint
     from xeval.encoder.loop import Batch, Reduced
 
-Group = Literal[
-    "classification",
-    "structured",
-    "single-hop QA",
-    "multi-hop QA",
-    "multi-hop classification",
-    "retrieval",
-    "diagnostic",
-]
 Settings = dict[str, int | str]
 ExampleT = TypeVar("ExampleT", bound=Example)
 IGNORED_LABEL = -100

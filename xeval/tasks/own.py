@@ -37,6 +37,7 @@ from pydantic import (
     model_validator,
 )
 
+from xeval.conditions import Group
 from xeval.digests import text_digest
 from xeval.errors import DataError, UsageError, did_you_mean
 from xeval.examples import (
@@ -52,7 +53,7 @@ from xeval.languages import language as known_language
 from xeval.sources.files import data_digest
 from xeval.sources.quoted import is_quoted, own_tsv_rows
 from xeval.sources.text import checked, csv_rows, json_rows, parse_json
-from xeval.tasks.base import LABEL_SYNONYMS, Group, Kind, Task
+from xeval.tasks.base import LABEL_SYNONYMS, Kind, Task
 from xeval.tasks.choice import CHOICE
 from xeval.tasks.classification import CLASSIFICATION
 from xeval.tasks.retrieval import RETRIEVAL

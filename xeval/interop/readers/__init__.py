@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from xeval.analysis.frame.tidy import BASELINE
+from xeval.conditions import BASELINE
 from xeval.errors import DataError, UsageError
 from xeval.interop.readers import euroeval, harness, mteb
 from xeval.interop.readers.base import Foreign, read_json, read_json_lines

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xeval.analysis.estimate.aggregates import AggregateScore
-from xeval.analysis.frame.tidy import CLASSIFICATION, SINGLE_HOP_QA, STRUCTURED
+from xeval.conditions import CLASSIFICATION, SINGLE_HOP_QA, STRUCTURED
 from xeval.errors import DataError, UsageError
 from xeval.interop.readers.base import Foreign, listed, read_json_lines
 from xeval.interop.readers.mapping import ScoreMap, TaskRule, language_code

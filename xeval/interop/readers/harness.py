@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from xeval.analysis.estimate.aggregates import AggregateScore
-from xeval.analysis.frame.tidy import CLASSIFICATION, GROUPS, SINGLE_HOP_QA
+from xeval.conditions import CLASSIFICATION, GROUPS, SINGLE_HOP_QA
 from xeval.errors import DataError, UsageError
 from xeval.interop.readers.base import Foreign, listed, read_json, read_json_lines
 from xeval.interop.readers.mapping import Run, ScoreMap, TaskRule

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from xeval.analysis.frame.tidy import BASELINE, GROUPS, NO_SEED
+from xeval.conditions import BASELINE, GROUPS, NO_SEED
 from xeval.errors import UsageError
 from xeval.languages import LANGUAGES
 

@@ -111,7 +111,7 @@ def _result(record: UnitRecord, score: MetricScore) -> dict[str, Any]:
     details = {
         "signature": record.signatures.get(score.metric, ""),
         "constant": record.constant or "",
-        "collapsed": (record.lineage or {}).get("collapsed") or "",
+        "collapsed": record.run.collapsed,
         "remarks": " ".join(record.remarks),
     }
     if score.metric == record.main_metric and record.chance is not None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from xeval.analysis.frame.arrays import Cell, Study, build
-from xeval.analysis.frame.tidy import BASELINE, MARKED, check, load
+from xeval.analysis.frame.tidy import MARKED, check, load
+from xeval.conditions import BASELINE
 from xeval.interop.writers.units import write_text
 from xeval.store import read_scores
 

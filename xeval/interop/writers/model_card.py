@@ -50,7 +50,7 @@ def model_index(
         )
     results = []
     for path, record in units:
-        collapsed = (record.lineage or {}).get("collapsed")
+        collapsed = record.run.collapsed
         task_type, task_name = _TASKS.get(record.kind, (record.kind, record.kind))
         for found in unit_scores(path, record, [record.main_metric]):
             metric = METRICS.get(found.metric)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from xeval.errors import UsageError, require_package
 from xeval.interop.writers.units import chosen_units
-from xeval.store import ITEM_COLUMNS, NO_SEED, UnitRecord, read_sums, read_table
+from xeval.store import ITEM_COLUMNS, UnitRecord, read_sums, read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -168,25 +168,22 @@ def _typed(record: UnitRecord) -> "dict[str, tuple[Any, pa.DataType]]":
     """What identifies a unit, under the names of the tidy scores."""
     import pyarrow as pa
 
-    lineage = record.lineage or {}
-    seed = lineage.get("seed")
-    trained = lineage.get("phase") == "target" and lineage.get("condition", "none") != "none"
-    text = pa.string()
+    run, text = record.run, pa.string()
     return {
-        "condition": (lineage.get("condition", record.checkpoint), text),
+        "condition": (run.condition, text),
         "target": (record.task, text),
         "group": (record.group, text),
-        "seed": (NO_SEED if seed is None else seed, pa.int64()),
+        "seed": (run.seed, pa.int64()),
         "lang": (record.language, text),
         "chance": (record.chance, pa.float64()),
-        "phase": (lineage.get("phase", ""), text),
-        "training": (lineage.get("target") or "", text),
-        "parent": (lineage.get("parent") or "" if trained else "", text),
+        "phase": (run.phase, text),
+        "training": (run.training, text),
+        "parent": (run.parent, text),
         "checkpoint": (record.checkpoint_digest, text),
         "name": (record.checkpoint, text),
         "unit": (record.fingerprint, text),
         "constant": (record.constant is not None, pa.bool_()),
-        "collapsed": (lineage.get("collapsed") or "", text),
+        "collapsed": (run.collapsed, text),
         "limit": (record.limit, pa.int64()),
     }
 
