@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.synthetic_bitext import synthetic_bitext
 from transformers import AutoModel, AutoTokenizer
 
 from xeval.cli import mine  # noqa: F401  (registers the command)
@@ -73,6 +74,28 @@ def test_embeddings_are_mined_without_a_checkpoint(xeval: Run, tmp_path: Path) -
     assert "[default: cosine, margin ratio k=4, matching max, duplicates drop]" in err
 
 
+def test_an_approximate_index_is_measured_and_takes_the_pairs_of_what_it_found(
+    xeval: Run, tmp_path: Path
+) -> None:
+    data = synthetic_bitext(300, 700, 16, 0.3, 4)
+    np.save(tmp_path / "x.npy", data.source)
+    np.save(tmp_path / "y.npy", data.target)
+    arguments = ("mine", tmp_path / "x.npy", tmp_path / "y.npy", "--json", "--index")
+    exact, one_pass, coarse, fine = (
+        json.loads(xeval(*arguments, *index)[1])
+        for index in (("flat",), ("one-pass",), ("ivf", "--effort", 1), ("ivf", "--effort", 25))
+    )
+    assert [result["index"] for result in (exact, one_pass)] == ["flat", "one-pass"]
+    assert exact["recall"] == one_pass["recall"] == fine["recall"] == 1
+    assert exact["pairs"] == one_pass["pairs"] == fine["pairs"]
+    assert 0.2 < coarse["recall"] < 1
+    assert len({pair["source"] for pair in coarse["pairs"]}) == len(coarse["pairs"])
+    assert coarse["pairs"] != exact["pairs"]
+    assert "ivf, 1 of 25 lists: recall" in coarse["remarks"][0]
+    code, _, err = xeval(*arguments, "annoy")
+    assert (code, "--index annoy: no such index" in err) == (2, True)
+
+
 def test_an_interrupted_run_goes_on_from_its_embeddings(
     xeval: Run, files: tuple[Path, Path], tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +132,7 @@ def test_an_interrupted_run_goes_on_from_its_embeddings(
 def test_a_disk_that_is_full_at_the_end_costs_no_search(
     xeval: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from xeval.retrieval import engine
+    from xeval.retrieval import candidates
     from xeval.tasks import mined_files
 
     np.save(tmp_path / "x.npy", np.eye(6, dtype=np.float32))
@@ -127,7 +150,7 @@ def test_a_disk_that_is_full_at_the_end_costs_no_search(
     def swept(*_: object, **__: object) -> None:
         raise AssertionError("searched again")
 
-    monkeypatch.setattr(engine, "_product", swept)
+    monkeypatch.setattr(candidates, "_index", swept)
     assert xeval(*arguments)[0] == 0
     assert len(rows((tmp_path / "pairs.tsv").read_text())) == 6
     assert not (tmp_path / ".pairs.tsv.work").exists()
@@ -140,13 +163,10 @@ def test_a_dry_run_says_what_the_search_will_take(
     arguments = ("mine", *files, "--checkpoint", tiny_encoder, "-o", out, "--dry-run")
     code, printed, err = xeval(*arguments)
     assert (code, printed, out.exists()) == (0, "", False)
-    assert "4 x 4: search" in err
-    assert "operations in float32, about" in err
+    assert "4 x 4: flat search" in err
     estimate = json.loads(xeval(*arguments, "--json")[1])
     width = embedded(tiny_encoder, ENGLISH).shape[1]
-    assert (estimate["source"], estimate["target"], estimate["operations"]) == (4, 4, 2 * 4 * 4 * width)
-    twice = json.loads(xeval(*arguments, "--json", "--centring", "mean_difference")[1])
-    assert twice["operations"] == 2 * estimate["operations"]
+    assert (estimate["source"], estimate["target"], estimate["operations"]) == (4, 4, 4 * 4 * 4 * width)
     np.save(tmp_path / "x.npy", np.eye(3, dtype=np.float32))
     code, _, err = xeval("mine", files[0], tmp_path / "x.npy", "--checkpoint", tiny_encoder, "--dry-run")
     assert (code, "embed both sides with the same encoder" in err) == (1, True)
@@ -466,7 +486,7 @@ def test_a_plan_says_the_recipe_and_what_mining_will_take(
         "bucc2018: recipe xtreme: layer 1, mean, cosine, margin ratio k=4, matching max, duplicates drop"
         in err
     )
-    assert "encoder · bucc2018 · de: 2 x 1 sentences; search 1.3e+02 operations in float32" in err
+    assert "encoder · bucc2018 · de: 2 x 1 sentences; flat search 2.6e+02 operations, about" in err
     code, _, err = xeval("run", *where, *store, "--recipe", "xtreme", "--layer", 1)
     assert code == 0
     assert "pair_f1 100.0 (chance 0.0) [xtreme: layer 1" in err

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from support.synthetic_bitext import synthetic_bitext
 
 from xeval.errors import UsageError
 from xeval.retrieval import (
@@ -20,7 +21,6 @@ from xeval.retrieval import (
     margin_scores,
     match,
     mine,
-    planted,
     recipe,
     search,
     to_rows,
@@ -151,7 +151,7 @@ def test_a_query_without_a_ratio_has_no_best_row() -> None:
 @pytest.mark.parametrize("matching", MATCHINGS)
 @pytest.mark.parametrize("margin", MARGINS)
 def test_equals_the_published_algorithm(margin: Any, matching: Any) -> None:
-    data = planted(30, 35, 10, 0.9, 6)
+    data = synthetic_bitext(30, 35, 10, 0.9, 6)
     x, y = data.source, data.target[:50]
     assert_pairs(mine(x, y, 4, margin, matching=matching), published(x, y, 4, margin, matching, -np.inf))
     threshold = 1.02 if margin == "ratio" else 0.05
@@ -160,13 +160,13 @@ def test_equals_the_published_algorithm(margin: Any, matching: Any) -> None:
 
 
 def test_a_side_smaller_than_k_is_one_neighbourhood() -> None:
-    data = planted(3, 0, 8, 0.5, 1)
+    data = synthetic_bitext(3, 0, 8, 0.5, 1)
     source, target = data.source[:2], data.target
     assert_pairs(mine(source, target, 4), published(source, target, 4, "ratio", "max", -np.inf))
 
 
 def test_planted_pairs_are_found_best_first() -> None:
-    data = planted(200, 600, 64, 0.4, 3)
+    data = synthetic_bitext(200, 600, 64, 0.4, 3)
     found = mine(data.source, data.target, k=4, margin="ratio")
     assert found.dtype.names == ("score", "source", "target")
     assert (np.diff(found.score) <= 0).all()
@@ -180,7 +180,7 @@ def neighbours_of(similarity: NDArray[np.float32], k: int) -> BothWays:
     for matrix in (similarity, similarity.T):
         rows = np.argsort(-matrix, axis=1, kind="stable")[:, :k]
         sides.append(Neighbours(rows, np.take_along_axis(matrix, rows, axis=1)))
-    return BothWays(sides[0], sides[1], 0, "float32")
+    return BothWays(sides[0], sides[1], 0, "flat")
 
 
 @settings(deadline=None, max_examples=60)
@@ -237,7 +237,7 @@ def test_swapping_the_sides_swaps_the_pairs(seed: int, rows: int, columns: int, 
 
 
 def test_best_rows_are_those_of_the_searching_side() -> None:
-    data = planted(40, 60, 12, 0.6, 8)
+    data = synthetic_bitext(40, 60, 12, 0.6, 8)
     found = search(data.source, data.target, 4)
     np.testing.assert_array_equal(best_rows(found, "none", "foreign"), found.forward.rows[:, 0])
     np.testing.assert_array_equal(best_rows(found, "none", "english"), found.backward.rows[:, 0])

@@ -463,7 +463,7 @@ def test_what_mining_takes_is_estimated(tmp_path: Path, tiny_encoder: Path) -> N
     )
     ((_, work),) = runner.mining_work(planned, options)
     assert (work.source, work.target) == (121, 120)
-    assert [part.operations for part in work.search] == [2 * 61 * 60 * 32, 2 * 121 * 120 * 32]
+    assert [part.operations for part in work.search] == [4 * 61 * 60 * 32, 4 * 121 * 120 * 32]
     assert all(part.seconds > 0 for part in work.search)
     assert work.disk == (61 + 60 + 121 + 120) * 32 * 4
     assert work.embedding_operations > 0

@@ -142,8 +142,8 @@ def _work_line(name: str, work: "Work") -> str:
     search = work.search[-1]
     seconds = sum(part.seconds for part in work.search)
     return (
-        f"{name}: {work.source:,} x {work.target:,} sentences; search {search.operations:.1e} operations in "
-        f"{search.precision}, about {duration(seconds)} with dev; encoder {work.embedding_operations:.1e} "
+        f"{name}: {work.source:,} x {work.target:,} sentences; {search.index} search {search.operations:.1e} "
+        f"operations, about {duration(seconds)} with dev; encoder {work.embedding_operations:.1e} "
         f"operations, {duration(work.embedding_seconds)} at the least; memory {search.bytes / 1e9:.1f} GB and "
         f"{work.disk / 1e9:.1f} GB of files beside the model"
     )

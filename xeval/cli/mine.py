@@ -3,7 +3,7 @@
 import math
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -24,6 +24,15 @@ def mine(
         Path | None, typer.Option("--out", "-o", help="TSV file to write; empty: standard output.")
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Only pairs that score above it.")] = None,
+    index: Annotated[
+        str,
+        typer.Option(
+            help="auto, flat or one-pass: exact, auto the faster one; ivf or hnsw: approximate, the recall is measured."
+        ),
+    ] = "auto",
+    effort: Annotated[
+        int, typer.Option(min=1, help="Of ivf and hnsw: lists probed a sentence, or length of the queue.")
+    ] = 64,
     max_length: MaxLength = None,
     device: Device = "",
     dtype: Dtype = "",
@@ -40,14 +49,17 @@ def mine(
 
     Example: `xeval mine news.de news.en --checkpoint base/e5-small -o pairs.tsv --threshold 1.05`
     """
-    from xeval.console.display import Steps, print_json
+    from xeval.console.display import Steps, duration, print_json
     from xeval.evaluation.runner import RunOptions
+    from xeval.retrieval import Index
     from xeval.tasks.mined_files import mine_files, plan_files, write_pairs
 
     if out is not None:
         _check_output(out, (source, target))
     if threshold is not None and math.isnan(threshold):
         raise UsageError("--threshold nan: no score lies above it; give a number.")
+    if index not in get_args(Index):
+        raise UsageError(f"--index {index}: no such index; use {', '.join(get_args(Index))}.")
     changes = given(**vars(embeddings), max_length=max_length)
     where, precision = RunOptions(device=device, dtype=dtype).resolve()
     if dry_run:
@@ -55,12 +67,19 @@ def mine(
         if as_json:
             print_json({"source": sources, "target": targets, **vars(needed)})
         else:
-            say(f"{sources:,} x {targets:,}: {needed}")
+            say(
+                f"{sources:,} x {targets:,}: {needed.index} search, {needed.operations:.1e} operations, about "
+                f"{duration(needed.seconds)}; memory {needed.bytes / 1e9:.1f} GB beside the embeddings"
+            )
         return
     work = None if out is None else out.with_name(f".{out.name}.work")
     with (
         Steps("mine", 1.0, quiet=as_json) as steps,
-        mine_files(source, target, checkpoint, changes, where, precision, token_budget, steps, work) as mined,
+        mine_files(
+            *(source, target, checkpoint, changes, where, precision, token_budget, steps, work),
+            index=index,  # type: ignore[arg-type]  # checked above
+            effort=effort,
+        ) as mined,
     ):
         kept = [line for score, line in mined.lines() if threshold is None or score > threshold]
         if out is not None:
@@ -70,7 +89,8 @@ def mine(
     if as_json:
         columns = [line.removesuffix("\n").split("\t") for line in kept]
         pairs = [{"score": float(score), "source": one, "target": other} for score, one, other in columns]
-        print_json({"recipe": mined.recipe, "blank": mined.blank, "remarks": mined.remarks, "pairs": pairs})
+        described = {name: getattr(mined, name) for name in ("recipe", "index", "recall", "blank", "remarks")}
+        print_json({**described, "pairs": pairs})
         return
     for remark in mined.remarks:
         say(remark)

@@ -10,18 +10,15 @@ defined for every mean. Rows without a direction (all zeros) give no pair either
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xeval.errors import UsageError
-from xeval.retrieval.neighbours import Neighbours
+from xeval.retrieval.embeddings import Vectors, chosen, without_direction
+from xeval.retrieval.neighbours import RECALL_QUERIES, BothWays, Neighbours, check, search
 from xeval.retrieval.recipes import Centring, Direction, Duplicates, Margin, Matching, Similarity
-from xeval.retrieval.rows import Vectors, chosen, without_direction
-
-if TYPE_CHECKING:
-    from xeval.retrieval.engine import BothWays
 
 PAIR = np.dtype([("score", np.float64), ("source", np.int64), ("target", np.int64)])
 Pairs = np.recarray[Any, Any]
@@ -42,12 +39,15 @@ class Extracted:
         without_ratio: pairs of a row and one of its k neighbours that have no ratio, because their neighbourhoods' mean
             similarity is not above 0.
         candidates: all such pairs, counted once where any is without a ratio.
+        index, recall: as in ``BothWays``.
     """
 
     pairs: Pairs
     without_direction: tuple[NDArray[np.int64], NDArray[np.int64]]
     candidates: int
     without_ratio: int
+    index: str = ""
+    recall: float = 1.0
 
     def remarks(self, source: str, target: str) -> list[str]:
         """Sentences on what gave no pair, for sides that are called so; empty where everything could give one."""
@@ -59,6 +59,11 @@ class Extracted:
                     f"{name}: {len(rows):,} of its embeddings have no direction and were left out: all zeros, or equal "
                     f"to the mean that centring takes off (rows {first}, counted from 0)."
                 )
+        if self.recall < 1:
+            said.append(
+                f"{self.index}: recall {self.recall:.2%}, measured against exact neighbours on up to "
+                f"{RECALL_QUERIES:,} sentences of each side; a larger --effort misses fewer."
+            )
         if self.without_ratio:
             said.append(
                 f"{self.without_ratio:,} of {self.candidates:,} candidates have no ratio margin and gave no pair, "
@@ -67,21 +72,9 @@ class Extracted:
         return said
 
 
-def mine(
-    source: Vectors,
-    target: Vectors,
-    k: int = 4,
-    margin: Margin = "ratio",
-    *,
-    similarity: Similarity = "cosine",
-    centring: Centring = "none",
-    matching: Matching = "max",
-    threshold: float | None = None,
-    **search_options: Any,
-) -> Pairs:
-    """The pairs of :func:`extract`, which has the arguments and errors."""
-    options: dict[str, Any] = {"similarity": similarity, "centring": centring, "matching": matching}
-    return extract(source, target, k, margin, threshold=threshold, **options, **search_options).pairs
+def mine(source: Vectors, target: Vectors, k: int = 4, margin: Margin = "ratio", **options: Any) -> Pairs:
+    """The pairs of :func:`extract`, which has the options and errors."""
+    return extract(source, target, k, margin, **options).pairs
 
 
 def extract(
@@ -102,7 +95,7 @@ def extract(
         k: size of the neighbourhoods; a side with fewer rows is one neighbourhood.
         margin, similarity, centring, matching: see ``Recipe``. ``none`` scores as ``absolute`` does.
         threshold: pairs must score above it; None keeps all (the published code keeps those above 0).
-        search_options: of ``search``: precision, device, memory, progress, checkpoint, checkpoint_seconds, restart.
+        search_options: of ``search``: index, effort, device, memory, progress, checkpoint, checkpoint_seconds, restart.
 
     Raises:
         UsageError, DataError: as ``search``; a setting is unknown.
@@ -110,8 +103,6 @@ def extract(
     if matching not in ("max", "intersect", "forward", "backward"):
         raise UsageError(f"unknown matching {matching!r}; use max, intersect, forward or backward.")
     _check_margin(margin)
-    from xeval.retrieval.engine import check, search
-
     check(source, target, k, similarity, centring)
     centred = centring == "language_mean" and similarity == "cosine"
     left_out = without_direction("source", source, centred), without_direction("target", target, centred)
@@ -130,11 +121,11 @@ def extract(
     )
     pairs = match(found, margin, matching, threshold)
     pairs = _records(pairs.score, usable[0][pairs.source], usable[1][pairs.target])
-    return Extracted(pairs, left_out, *_counted(found, margin))
+    return Extracted(pairs, left_out, *_counted(found, margin), found.index, found.recall)
 
 
 def match(
-    found: "BothWays", margin: Margin, matching: Matching = "max", threshold: float | None = None
+    found: BothWays, margin: Margin, matching: Matching = "max", threshold: float | None = None
 ) -> Pairs:
     """The pairs that neighbours of both directions give; see ``extract``."""
     forward_scores, backward_scores = margin_scores(found.forward, found.backward, margin, found.resolution)
@@ -184,7 +175,7 @@ def margin_scores(
     return scores(forward, around_source, around_target), scores(backward, around_target, around_source)
 
 
-def _counted(found: "BothWays", margin: Margin) -> tuple[int, int]:
+def _counted(found: BothWays, margin: Margin) -> tuple[int, int]:
     """Distinct candidates, and how many of them have no score."""
     scores = margin_scores(found.forward, found.backward, margin, found.resolution)
     unscored = np.concatenate([scores[0].ravel(), scores[1].ravel()]) == -np.inf
@@ -197,7 +188,7 @@ def _counted(found: "BothWays", margin: Margin) -> tuple[int, int]:
     return len(np.unique(pairs)), len(np.unique(pairs[unscored]))
 
 
-def best_rows(found: "BothWays", margin: Margin, direction: Direction) -> NDArray[np.int64]:
+def best_rows(found: BothWays, margin: Margin, direction: Direction) -> NDArray[np.int64]:
     """The row of the other side that answers every query: LASER's mode ``search``.
 
     ``foreign`` queries are the source rows of ``found``, ``english`` ones its target rows. With the margin

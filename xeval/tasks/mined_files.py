@@ -17,8 +17,8 @@ from xeval.console.display import Steps
 from xeval.digests import file_digest, text_digest, value_digest
 from xeval.errors import CheckpointError, DataError, UsageError
 from xeval.files import is_regular, locked, unfinished, write_whole
-from xeval.retrieval import Pairs, distinct
-from xeval.retrieval.cost import Cost, cost
+from xeval.retrieval import Cost, Index, Pairs, cost, distinct
+from xeval.retrieval.neighbours import EFFORT
 from xeval.sources.text import numbered_lines
 from xeval.tasks.embedding import describe_recipe, width_of
 from xeval.tasks.mining import MINING, mine_as
@@ -35,13 +35,15 @@ SEARCH_SHARE = 0.1  # of the progress, where sentences have to be embedded first
 class Mined:
     """Pairs, best first; the distinct sentences they are rows of (None of embeddings); how they were mined.
 
-    ``remarks`` say what gave no pair.
+    ``index`` and ``recall`` are those of :class:`xeval.retrieval.BothWays`; ``remarks`` say what gave no pair.
     """
 
     pairs: Pairs
     source: Sequence[str] | None
     target: Sequence[str] | None
     recipe: str
+    index: str
+    recall: float
     blank: int
     remarks: list[str]
 
@@ -64,6 +66,9 @@ def mine_files(
     token_budget: int,
     steps: Steps,
     work: Path | None = None,
+    *,
+    index: Index = "auto",
+    effort: int = EFFORT,
 ) -> Iterator[Mined]:
     """Mine two files: ``.npy`` holds embeddings, anything else text with one sentence a line.
 
@@ -75,6 +80,7 @@ def mine_files(
         steps: of a total of 1.
         work: folder for embeddings and a half-done search, from which the same call goes on after an interruption;
             deleted once the body has ended without an error.
+        index, effort: as for :func:`xeval.retrieval.search`.
 
     Raises:
         UsageError: a file does not exist, text comes without a checkpoint, or another process uses ``work``.
@@ -116,6 +122,8 @@ def mine_files(
                 device=device,
                 progress=progress,
                 restart=steps.say,
+                index=index,
+                effort=effort,
             )
         except DataError as error:  # which knows no files' names
             sentence = str(error)
@@ -127,6 +135,8 @@ def mine_files(
             texts[0] or None,
             texts[1] or None,
             describe_recipe(settings),
+            extracted.index,
+            extracted.recall,
             sum(blank),
             extracted.remarks(*map(str, files)),
         )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import XevalError
 from xeval.examples import Translation
-from xeval.retrieval import best_rows
+from xeval.retrieval import best_rows, search
 from xeval.sources import DjangoSource, FileSource, FirstOf
 from xeval.sources.bitext import read_tatoeba
 from xeval.sources.bucc import BuccSource, PlantedSource
@@ -81,8 +81,6 @@ class Retrieval(Embedding):
         english: NDArray[np.float32],
         settings: Settings,
     ) -> Predictions:
-        from xeval.retrieval import search
-
         for side in (foreign, english):
             if empty := int((~side.any(axis=1)).sum()):
                 raise XevalError(

@@ -1,4 +1,4 @@
-"""Embeddings with known translation pairs, for tests and benchmarks."""
+"""Synthetic bitext: embeddings with known translation pairs."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Planted:
+class Bitext:
     """``source`` and ``target`` [rows, width] of unit length; ``gold`` [pairs, 2]: rows that belong together."""
 
     source: NDArray[np.float32]
@@ -15,7 +15,7 @@ class Planted:
     gold: NDArray[np.int64]
 
 
-def planted(pairs: int, distractors: int, width: int, noise: float, seed: int) -> Planted:
+def synthetic_bitext(pairs: int, distractors: int, width: int, noise: float, seed: int) -> Bitext:
     """``pairs`` noisy copies among ``distractors`` unrelated rows on each side, both sides shuffled.
 
     A target is its source plus Gaussian noise of expected length ``noise`` (the source's is 1). As in real
@@ -30,7 +30,7 @@ def planted(pairs: int, distractors: int, width: int, noise: float, seed: int) -
     common = _unit(draw.standard_normal((1, width), dtype=np.float32))
     source_order, target_order = draw.permutation(rows), draw.permutation(rows)
     gold = np.stack([np.argsort(source_order)[:pairs], np.argsort(target_order)[:pairs]], axis=1)
-    return Planted(_unit(source + common)[source_order], _unit(target + common)[target_order], gold)
+    return Bitext(_unit(source + common)[source_order], _unit(target + common)[target_order], gold)
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
