@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 from support.published import NLI_CLASSES, UPOS, write_all, write_hub, write_parquet, write_xtreme_folder
 
 from xeval.errors import DataError
-from xeval.examples import Example
+from xeval.examples import Example, TaggedSentence, TextPair
 from xeval.sources import FileSource, HubSource
 from xeval.sources.bitext import read_tatoeba
 from xeval.sources.choice import read_commonsenseqa, read_cosmosqa, read_hellaswag, read_xcopa
@@ -59,6 +60,33 @@ def test_xtremes_folder_gives_equal_examples_where_labels_are_left(tmp_path: Pat
     if name in WITHOUT_IDS:
         folder, other = without_ids(folder), without_ids(other)
     assert folder == other
+
+
+def test_datasets_finds_the_same_rows_in_a_folder_of_the_hubs_layout(tmp_path: Path) -> None:
+    """Split, classes and order are those that ``load_dataset`` gives for the repository's name."""
+    hub = write_hub(tmp_path / "hub")
+    options: dict[str, Any] = {"split": "test", "cache_dir": str(tmp_path / "cache")}
+    rows = datasets.load_dataset(str(hub / "facebook/xnli"), data_dir="de", **options)
+    found = XTREME_SOURCES["xnli"][0].load(hub, "de", "test")
+    assert [(e.first, e.second, e.label) for e in found if isinstance(e, TextPair)] == [
+        (row["premise"], row["hypothesis"], rows.features["label"].int2str(row["label"])) for row in rows
+    ]
+    rows = datasets.load_dataset(str(hub / "google/xtreme"), data_dir="PAN-X.de", **options)
+    tags = rows.features["ner_tags"].feature
+    sentences = XTREME_SOURCES["panx"][0].load(hub, "de", "test")
+    assert [(e.words, e.tags) for e in sentences if isinstance(e, TaggedSentence)] == [
+        (tuple(row["tokens"]), tuple(tags.int2str(row["ner_tags"]))) for row in rows
+    ]
+
+
+@pytest.mark.parametrize("name", ["a[1]*?.parquet", "a#b&c=d e.parquet", "ä中.parquet", ".hidden.parquet"])
+def test_a_file_is_read_whatever_it_is_called_and_leaves_nothing_in_the_cache(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    path = write_parquet(tmp_path / "made.parquet", {"x": ["text"]}).rename(tmp_path / name)
+    assert list(parquet_rows(path)) == [(1, {"x": "text"})]
+    assert not (tmp_path / "cache").exists()
 
 
 def test_premises_are_clusters_also_without_ids(tmp_path: Path) -> None:

@@ -120,20 +120,16 @@ NAMES = {"en": "English", "de": "German", "zh": "Chinese"}
 def write_parquet(
     path: Path, columns: dict[str, list[Any]], classes: dict[str, Sequence[str]] | None = None
 ) -> Path:
-    """A Parquet file as the ``datasets`` library writes it, class numbers described in its metadata."""
-    import pyarrow
-    import pyarrow.parquet
+    """A Parquet file as the ``datasets`` library writes it, class numbers described in its features."""
+    from datasets import ClassLabel, Dataset, List
 
-    table = pyarrow.table(columns)
-    features: dict[str, Any] = {}
-    for name, values in columns.items():
-        feature: dict[str, Any] = {"dtype": "string", "_type": "Value"}
-        if classes and name in classes:
-            feature = {"names": list(classes[name]), "_type": "ClassLabel"}
-        features[name] = {"feature": feature, "_type": "Sequence"} if isinstance(values[0], list) else feature
-    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    rows = Dataset.from_dict(columns)
+    for name, names in (classes or {}).items():
+        label = ClassLabel(names=list(names))
+        listed = isinstance(columns[name][0], list)
+        rows = rows.cast_column(name, List(label) if listed else label)
     path.parent.mkdir(parents=True, exist_ok=True)
-    pyarrow.parquet.write_table(table, path)
+    rows.to_parquet(path)
     return path
 
 

@@ -1,4 +1,9 @@
-"""Data sets on the Hugging Face hub, as Parquet files of a pinned revision."""
+"""Data sets on the Hugging Face hub, as Parquet files of a pinned revision.
+
+``datasets`` reads them (:mod:`xeval.sources.parquet`) and downloads through ``huggingface_hub`` into the hub's cache.
+So does this module, without ``load_dataset``: a unit is identified by the digest of these very files, which must be
+had without a network too, where ``load_dataset`` has its own Arrow copies only.
+"""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,56 +1,82 @@
-"""Reading Parquet files as the Hugging Face hub has them: rows, and tagged sentences.
+"""Parquet files as the Hugging Face hub has them, read by its library ``datasets``: rows, and tagged sentences.
 
 Readers of other kinds take such rows beside those of the authors' own files, so that both become the same
 examples.
 """
 
-import json
+import glob
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from xeval.errors import DataError
 from xeval.examples import TaggedSentence
 from xeval.sources.text import checked
 
+if TYPE_CHECKING:
+    from datasets import Features, IterableDataset
+
+ROWS_AT_ONCE = 10_000
 _NO_NAMES: Mapping[str, tuple[str, ...]] = {}
 
 
 def parquet_rows(
-    path: Path, needed: Sequence[str], names: Mapping[str, tuple[str, ...]] = _NO_NAMES
+    path: Path, needed: Sequence[str] | None = None, names: Mapping[str, tuple[str, ...]] = _NO_NAMES
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Row numbers from 1, and the needed columns of every row; class numbers become class names.
 
-    The names of classes stand in the file's own ``huggingface`` metadata. ``names`` gives, by column, those of
-    the data set in the order of their numbers; it decodes files without metadata, and other names in the
-    metadata are refused.
+    The names of classes are those of the file's own features. ``names`` gives, by column, those of the data set in
+    the order of their numbers; it decodes files without features, and other names in a file are refused.
+
+    Args:
+        needed: columns; None takes all.
 
     Raises:
         DataError: no or a truncated Parquet file, a column is missing, other class names, or a class number
             that has no name, such as the -1 of test sets without labels.
     """
-    import pyarrow
-    import pyarrow.parquet
+    with _opened(path) as rows:
+        columns = rows.column_names if needed is None else list(needed)
+        if absent := [name for name in columns if name not in rows.column_names]:
+            raise DataError(
+                f"{path}: the column {absent[0]!r} is missing; it has {', '.join(rows.column_names)}."
+            )
+        classes = {column: _classes(path, rows.features, column, known) for column, known in names.items()}
+        number = 0
+        for table in rows.select_columns(columns).with_format("arrow").iter(ROWS_AT_ONCE):
+            for row in table.to_pylist():
+                number += 1
+                for column, known in classes.items():
+                    row[column] = _named(row[column], known, f"{path}, row {number}: {column!r}")
+                yield number, row
 
+
+@contextmanager
+def _opened(path: Path) -> Iterator["IterableDataset"]:
+    """The file as a data set that is read row group by row group; what fails while it is read is one sentence."""
+    import datasets
+    import pyarrow
+
+    verbosity = datasets.logging.get_verbosity()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # it logs what it raises
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            if absent := [name for name in needed if name not in schema.names]:
-                raise DataError(
-                    f"{path}: the column {absent[0]!r} is missing; it has {', '.join(schema.names)}."
-                )
-            classes = {column: _classes(path, schema, column, known) for column, known in names.items()}
-            number = 0
-            for batch in file.iter_batches(columns=list(needed)):
-                for row in batch.to_pylist():
-                    number += 1
-                    for column, known in classes.items():
-                        row[column] = _named(row[column], known, f"{path}, row {number}: {column!r}")
-                    yield number, row
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        # A cache of its own, which stays empty: the user's may be read-only, and would get a lock a file.
+        with TemporaryDirectory() as cache:
+            yield datasets.load_dataset(
+                "parquet",
+                data_files=[glob.escape(str(path.absolute()))],
+                split="train",
+                streaming=True,
+                cache_dir=cache,
+            )
+    except (pyarrow.ArrowException, OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
         raise DataError(f"{path}: no whole Parquet file ({reason}); load it again.") from None
+    finally:
+        datasets.logging.set_verbosity(verbosity)
 
 
 @dataclass(frozen=True)
@@ -85,30 +111,21 @@ class ParquetTags:
         return checked(examples, paths)
 
 
-def _classes(path: Path, schema: Any, column: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    """The class names of a column by number: the file's own, if it says, else the known ones."""
-    metadata = (schema.metadata or {}).get(b"huggingface")
-    if metadata is None:
+def _classes(path: Path, features: "Features", column: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """The class names of a column by number: the file's own, if it has some, else the known ones."""
+    import datasets
+
+    feature = features[column]
+    while isinstance(feature, datasets.List | datasets.LargeList):
+        feature = feature.feature
+    if not isinstance(feature, datasets.ClassLabel):
         return known
-    try:
-        found = _class_names(json.loads(metadata)["info"]["features"][column])
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"{path}: its 'huggingface' metadata do not describe {column!r}.") from None
-    if found is not None and sorted(found) != sorted(known):
+    if sorted(feature.names) != sorted(known):
         raise DataError(
-            f"{path}: the classes of {column!r} are {', '.join(found)}, not {', '.join(known)}; "
+            f"{path}: the classes of {column!r} are {', '.join(feature.names)}, not {', '.join(known)}; "
             "this is another data set or another version of it."
         )
-    return found or known
-
-
-def _class_names(feature: Any) -> tuple[str, ...] | None:
-    """The names of a class label, or of a list of them; None for another feature."""
-    if isinstance(feature, list):
-        return _class_names(feature[0]) if len(feature) == 1 else None
-    if feature.get("_type") == "ClassLabel":
-        return tuple(feature["names"])
-    return _class_names(feature["feature"]) if "feature" in feature else None
+    return tuple(feature.names)
 
 
 def _named(value: Any, names: tuple[str, ...], where: str) -> Any:

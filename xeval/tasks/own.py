@@ -51,6 +51,7 @@ from xeval.examples import (
 )
 from xeval.languages import language as known_language
 from xeval.sources.files import data_digest
+from xeval.sources.parquet import parquet_rows
 from xeval.sources.quoted import is_quoted, own_tsv_rows
 from xeval.sources.text import checked, csv_rows, json_rows, parse_json
 from xeval.tasks.base import LABEL_SYNONYMS, Kind, Task
@@ -309,16 +310,7 @@ def _raw_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         case ".tsv":
             yield from own_tsv_rows(path, ("lang",))
         case _:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-
-            try:
-                rows = pq.read_table(path).to_pylist()
-            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-                raise DataError(
-                    f"{path}: cannot be read as Parquet ({' '.join(str(error).split())})."
-                ) from None
-            yield from enumerate(rows, 1)
+            yield from parquet_rows(path)
 
 
 def _labels(examples: Mapping[str, tuple[Example, ...]]) -> tuple[str, ...]:
