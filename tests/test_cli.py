@@ -11,7 +11,7 @@ import pytest
 from support.published import write_all
 
 from xeval import __version__
-from xeval.tasks.classification import PARAPHRASE_LABELS
+from xeval.tasks.catalogue.classification import PARAPHRASE_LABELS
 
 Run = Callable[..., tuple[int, str, str]]
 

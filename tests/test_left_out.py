@@ -10,7 +10,7 @@ from support.published import write_all
 
 from xeval.checkpoints import Checkpoint, Lineage, survey
 from xeval.errors import CheckpointError
-from xeval.tasks.classification import NLI_LABELS, PARAPHRASE_LABELS
+from xeval.tasks.catalogue.classification import NLI_LABELS, PARAPHRASE_LABELS
 
 Make = Callable[..., Path]
 Run = Callable[..., tuple[int, str, str]]

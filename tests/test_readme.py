@@ -12,7 +12,7 @@ from support.published import write_all
 
 from xeval import cli
 from xeval.tasks import _registry
-from xeval.tasks.classification import PARAPHRASE_LABELS
+from xeval.tasks.catalogue.classification import PARAPHRASE_LABELS
 
 README = Path(__file__).parents[1] / "README.md"
 TEXT = README.read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ from xeval.evaluation.runner import Outcome, RunOptions, StepWatcher, Unit, expl
 from xeval.metrics import METRICS
 from xeval.store import Store, UnitRecord, read_scores, read_table
 from xeval.tasks import task
-from xeval.tasks.classification import NLI_LABELS, PARAPHRASE_LABELS
+from xeval.tasks.catalogue.classification import NLI_LABELS, PARAPHRASE_LABELS
 
 Make = Callable[..., Path]
 SPAWN = multiprocessing.get_context("fork")

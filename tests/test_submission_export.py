@@ -21,7 +21,7 @@ from xeval.interop.submission import SUBMISSION_TASKS, export_xtreme, score_subm
 from xeval.sources.tagging import UPOS
 from xeval.store import Store, UnitRecord
 from xeval.tasks import task
-from xeval.tasks.classification import NLI_LABELS, PARAPHRASE_LABELS
+from xeval.tasks.catalogue.classification import NLI_LABELS, PARAPHRASE_LABELS
 
 LANGUAGES = ("de", "en", "zh")
 RUN = ("xnli", "pawsx", "udpos", "xquad", "xcopa")

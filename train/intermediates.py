@@ -33,11 +33,13 @@ from xeval.sources.translated import InLanguage, TranslatedSource
 from xeval.sources.xtreme import INTERMEDIATE_SOURCES, translations
 from xeval.tasks import all_training_sets
 from xeval.tasks.base import TrainingSet
+from xeval.tasks.catalogue.classification import MNLI, NLI_LABELS, PAWSX_ENGLISH
+from xeval.tasks.catalogue.single_hop_qa import SQUAD
 from xeval.tasks.choice import CHOICE
-from xeval.tasks.classification import CLASSIFICATION, MNLI, NLI_LABELS, PAWSX_ENGLISH
-from xeval.tasks.own import ENDINGS, RowFile, task_from_file
-from xeval.tasks.span_qa import SPAN_QA, SQUAD
+from xeval.tasks.classification import CLASSIFICATION
+from xeval.tasks.span_qa import SPAN_QA
 from xeval.tasks.tagging import TAGGING
+from xeval.tasks.user_file import ENDINGS, RowFile, task_from_file
 from xeval.train.lines import MLM
 
 OWN_KINDS = ("classification", "choice", "tagging", "span_qa")
@@ -230,7 +232,7 @@ INTERMEDIATES = {
 def own_training_set(
     name: str, file: Path, kind: str, *, dev: Path | None = None, languages: tuple[str, ...] = ()
 ) -> TrainingSet:
-    """A training set from a file of rows, in the form of ``xeval.tasks.own``; labels are those that occur.
+    """A training set from a file of rows, in the form of ``xeval.tasks.user_file``; labels are those that occur.
 
     Rows of several languages are trained on together: English and machine translations of it, say. Rows with one
     ``id`` are translations of each other, and a cut by ``train_size`` keeps them together.

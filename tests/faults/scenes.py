@@ -139,7 +139,7 @@ class World:
     """The folders that scenes start from, made once, and how each scene ends when nothing disturbs it."""
 
     def __init__(self, root: Path, make_checkpoint: Callable[..., Path]) -> None:
-        from xeval.tasks.classification import PARAPHRASE_LABELS
+        from xeval.tasks.catalogue.classification import PARAPHRASE_LABELS
 
         self.root = root
         make_checkpoint(root / "models/encoder")

@@ -19,7 +19,7 @@ from xeval.sources.questions import read_squad
 from xeval.sources.quoted import is_quoted, own_tsv_rows
 from xeval.sources.tagging import read_conllu, read_word_tags
 from xeval.sources.text import parse_json
-from xeval.tasks.own import task_from_file
+from xeval.tasks.user_file import task_from_file
 
 BOM = b"\xef\xbb\xbf"
 SQUAD = {

@@ -10,7 +10,7 @@ import torch
 from xeval.checkpoints import Checkpoint
 from xeval.evaluation.runner import RunOptions, Unit, plan, run
 from xeval.store import Store, UnitRecord
-from xeval.tasks.own import task_from_file
+from xeval.tasks.user_file import task_from_file
 
 
 class Silent:

@@ -14,8 +14,9 @@ from xeval.errors import UsageError
 from xeval.examples import Answer, MultipleChoice, Question, TaggedSentence, TextPair, Translation
 from xeval.tasks import task
 from xeval.tasks.base import IGNORED_LABEL, Encoded, match_labels
+from xeval.tasks.catalogue.classification import NLI_LABELS
 from xeval.tasks.choice import CHOICE
-from xeval.tasks.classification import CLASSIFICATION, NLI_LABELS
+from xeval.tasks.classification import CLASSIFICATION
 from xeval.tasks.retrieval import RETRIEVAL
 from xeval.tasks.span_qa import SPAN_QA, context_windows
 from xeval.tasks.tagging import TAGGING, window_words

@@ -14,7 +14,7 @@ from xeval.errors import DataError, UsageError
 from xeval.examples import Answer, MultipleChoice, Question, TaggedSentence, TextPair, Translation
 from xeval.store import read_scores
 from xeval.tasks import add_task, all_tasks, all_training_sets
-from xeval.tasks.own import task_from_file
+from xeval.tasks.user_file import task_from_file
 
 PASSAGE = "Anna works in Berlin. Boris works in Rome."
 ROWS: dict[str, list[dict[str, Any]]] = {

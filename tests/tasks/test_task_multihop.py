@@ -18,8 +18,7 @@ from xeval.languages import language
 from xeval.sources.multihop import BABI_ROOMS, NOWHERE
 from xeval.store import Store, read_scores, read_table
 from xeval.tasks import all_tasks, task, training_set
-from xeval.tasks.choice import CHOICE
-from xeval.tasks.multihop import PASSAGE_CHOICE
+from xeval.tasks.choice import CHOICE, PASSAGE_CHOICE
 from xeval.tasks.span_qa import SPAN_QA
 
 STORY = "Anna works in Berlin. " * 30 + "Where is Anna?"

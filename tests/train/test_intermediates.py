@@ -15,7 +15,8 @@ from xeval.examples import Example, TextPair
 from xeval.sources import JoinedSource, MissingDataError
 from xeval.sources.published import expected, row_problem
 from xeval.tasks.base import TrainingSet
-from xeval.tasks.classification import CLASSIFICATION, NLI_LABELS
+from xeval.tasks.catalogue.classification import NLI_LABELS
+from xeval.tasks.classification import CLASSIFICATION
 from xeval.tasks.tagging import TAGGING
 from xeval.train.intermediates import (
     INTERMEDIATES,

@@ -234,7 +234,7 @@ class OwnTasks:
             if self.kind or self.group:
                 raise UsageError("--kind and --group say what a --task-file is; name the file.")
             return ""
-        from xeval.tasks.own import task_from_file
+        from xeval.tasks.user_file import task_from_file
 
         own = task_from_file(self.task_file, self.kind, self.group, self.trained_on)
         add_task(own)

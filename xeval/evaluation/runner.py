@@ -27,7 +27,7 @@ from xeval.tasks import Task, all_training_sets, is_built_in
 from xeval.tasks.base import Encoded, Kind, Predictions, Settings, match_labels
 from xeval.tasks.embedding import Embedding, describe_recipe
 from xeval.tasks.mining import Mining, Work
-from xeval.tasks.own import RowFile
+from xeval.tasks.user_file import RowFile
 from xeval.versions import versions
 
 if TYPE_CHECKING:

@@ -7,8 +7,17 @@ from pathlib import Path
 
 from xeval.conditions import Group
 from xeval.errors import UsageError, did_you_mean
-from xeval.tasks import choice, classification, depth, multihop, retrieval, span_qa, tagging, xhops
+from xeval.tasks import depth
 from xeval.tasks.base import Encoded, Kind, Predictions, Task, TrainingSet
+from xeval.tasks.catalogue import (
+    bitext,
+    classification,
+    commonsense,
+    multi_hop,
+    single_hop_qa,
+    structured,
+    xhops,
+)
 
 __all__ = [
     "Encoded",
@@ -27,7 +36,7 @@ __all__ = [
 ]
 
 ENTRY_POINT_GROUP = "xeval.tasks"
-_MODULES = (classification, tagging, span_qa, choice, retrieval, xhops, multihop)
+_MODULES = (classification, structured, single_hop_qa, commonsense, bitext, xhops, multi_hop)
 
 
 _BUILT_IN = frozenset(

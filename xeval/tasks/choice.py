@@ -8,18 +8,15 @@ import numpy as np
 
 from xeval.encoder.batches import Sequences
 from xeval.encoder.tokens import TextEncoder
+from xeval.errors import UsageError
 from xeval.examples import MultipleChoice
 from xeval.metrics import accuracy
-from xeval.sources import FileSource, FirstOf
-from xeval.sources.choice import read_xcopa
-from xeval.sources.xtreme import XTREME_SOURCES
 from xeval.tasks.base import (
     Encoded,
     Kind,
     Predictions,
     Settings,
     Task,
-    TrainingSet,
     most_frequent_share,
 )
 
@@ -90,33 +87,31 @@ class Choice(Kind[MultipleChoice]):
         return most_frequent_share([e.label for e in examples])
 
 
-CHOICE = Choice()
+class PassageChoice(Choice):
+    """A choice whose context is a story and then a question: the beginning of a story that is too long is cut off.
 
-_COPA_FILES = FileSource(
-    ("copa/{split}.{lang}.jsonl", "copa/{split}.jsonl", "COPA/{split}.jsonl"), read_xcopa, {"dev": "val"}
-)
-COPA = TrainingSet(
-    name="copa",
-    kind=CHOICE,
-    source=FirstOf((_COPA_FILES, *XTREME_SOURCES["copa"])),
-    licence="BSD 2-Clause",
-    citation="Roemmele et al. 2011, AAAI Spring Symposium",
-)
-_XCOPA_FILES = FileSource(
-    ("xcopa/{lang}/{split}.{lang}.jsonl", "xcopa/data/{lang}/{split}.{lang}.jsonl"),
-    read_xcopa,
-    {"dev": "val"},
-)
-XCOPA = Task(
-    name="xcopa",
-    kind=CHOICE,
-    group="classification",
-    languages=tuple("et ht id it qu sw ta th tr vi zh".split()),
-    metrics=("accuracy",),
-    source=FirstOf((_XCOPA_FILES, *XTREME_SOURCES["xcopa"])),
-    training="copa",
-    chance=0.5,
-    parallel=True,
-    licence="CC BY 4.0",
-    citation="Ponti et al. 2020, 2020.emnlp-main.185",
-)
+    All choices of an item see the same tokens of its context. In bAbI what counts happens late: within 512 tokens
+    of XLM-R's vocabulary every supporting fact of every item is kept, in all six languages, whereas cutting the
+    end of the context would take the question away from 18 to 32 of 100 items of qa3.
+    """
+
+    defaults: ClassVar[Settings] = {"max_length": 512}
+
+    def encode(self, examples: Sequence[MultipleChoice], encoder: TextEncoder, settings: Settings) -> Encoded:
+        limit = int(settings["max_length"])
+        pieces = encoder.pieces(text for e in examples for text in (e.context, *e.choices))
+        built = []
+        for example in examples:
+            choices = [pieces[choice].ids for choice in example.choices]
+            room = limit - encoder.template.pair_overhead - max(map(len, choices))
+            if room < 1:
+                raise UsageError(f"--max-length {limit} leaves no room for the context; raise it.")
+            context = pieces[example.context].ids[-room:]
+            built += [encoder.pair(context, choice, limit) for choice in choices]
+        types = [types for _, types in built] if encoder.uses_types else None
+        owner = np.repeat(np.arange(len(examples)), [len(e.choices) for e in examples])
+        return Encoded(Sequences([ids for ids, _ in built], types), owner)
+
+
+CHOICE = Choice()
+PASSAGE_CHOICE = PassageChoice()

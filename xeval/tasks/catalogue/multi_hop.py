@@ -19,17 +19,9 @@ HotpotQA, 2WikiMultihopQA and MuSiQue do not publish the answers of their test s
 and training sets hold out their own dev data.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import ClassVar
 
-import numpy as np
-
-from xeval.encoder.batches import Sequences
-from xeval.encoder.tokens import TextEncoder
-from xeval.errors import UsageError
-from xeval.examples import MultipleChoice
 from xeval.sources import FileSource, FirstOf, HubSource
 from xeval.sources.multihop import (
     BABI_ROOMS,
@@ -43,38 +35,9 @@ from xeval.sources.multihop import (
     read_translated_babi,
     read_xhotpotqa,
 )
-from xeval.tasks.base import Encoded, Settings, Task, TrainingSet
-from xeval.tasks.choice import CHOICE, Choice
+from xeval.tasks.base import Task, TrainingSet
+from xeval.tasks.choice import CHOICE, PASSAGE_CHOICE
 from xeval.tasks.span_qa import SPAN_QA
-
-
-class PassageChoice(Choice):
-    """A choice whose context is a story and then a question: the beginning of a story that is too long is cut off.
-
-    All choices of an item see the same tokens of its context. In bAbI what counts happens late: within 512 tokens
-    of XLM-R's vocabulary every supporting fact of every item is kept, in all six languages, whereas cutting the
-    end of the context would take the question away from 18 to 32 of 100 items of qa3.
-    """
-
-    defaults: ClassVar[Settings] = {"max_length": 512}
-
-    def encode(self, examples: Sequence[MultipleChoice], encoder: TextEncoder, settings: Settings) -> Encoded:
-        limit = int(settings["max_length"])
-        pieces = encoder.pieces(text for e in examples for text in (e.context, *e.choices))
-        built = []
-        for example in examples:
-            choices = [pieces[choice].ids for choice in example.choices]
-            room = limit - encoder.template.pair_overhead - max(map(len, choices))
-            if room < 1:
-                raise UsageError(f"--max-length {limit} leaves no room for the context; raise it.")
-            context = pieces[example.context].ids[-room:]
-            built += [encoder.pair(context, choice, limit) for choice in choices]
-        types = [types for _, types in built] if encoder.uses_types else None
-        owner = np.repeat(np.arange(len(examples)), [len(e.choices) for e in examples])
-        return Encoded(Sequences([ids for ids, _ in built], types), owner)
-
-
-PASSAGE_CHOICE = PassageChoice()
 
 # bAbI. The translated items are questions of the English test files, which are therefore never trained on.
 

@@ -1,0 +1,1 @@
+"""The target tasks and their English training sets: declarations only."""
