@@ -12,7 +12,10 @@ import pytest
 
 from xeval.analysis import analyse
 from xeval.analysis.estimate.aggregates import AggregateScore, aggregate_gains, difference
-from xeval.analysis.report.aggregate import aggregate_brief, console, markdown, write_brief
+from xeval.analysis.report import write
+from xeval.analysis.report.aggregate import aggregate_report
+from xeval.analysis.report.render.console import summary
+from xeval.analysis.report.render.markdown import text
 from xeval.errors import DataError, UsageError
 from xeval.interop import readers as foreign
 from xeval.interop.readers.mapping import language_code, read_mapping
@@ -507,41 +510,30 @@ def test_aggregates_without_baseline_or_condition() -> None:
 def test_aggregates_without_a_gain() -> None:
     scores = scores_of("none", "t", "", {"en": 50}) + scores_of("mnli", "t", "", {"en": 60})
     with pytest.raises(DataError, match=r"no gain to show: t \(acc\), mnli: no language other than en"):
-        aggregate_brief(scores, title="T", command="c", missing=(), notes=())
+        aggregate_report(scores, title="T", command="c", missing=(), notes=())
 
 
 def test_the_report_of_aggregates(tmp_path: Path) -> None:
     scores = scores_of("none", "t", "classification", {"de": 50.0}, {"de": 52.0})
     scores += scores_of("mnli", "t", "classification", {"de": 55.0}, {"de": 58.0})
     scores += scores_of("none", "a|b", "", {"de": 50.0}, {"de": 52.0})
-    brief = aggregate_brief(
+    report = aggregate_report(
         scores, title="T", command="xeval report r", missing=("No items.",), notes=("N.",)
     )
-    text = markdown(brief)
-    assert "## No verdict: gains only" in text
-    assert "a|b (acc): no result of mnli." in text
-    assert "unbiased for new runs" in text
-    assert "| +5.50 |" in text
-    first = {
-        path.relative_to(tmp_path / "a"): path.read_bytes() for path in write_brief(brief, tmp_path / "a")
-    }
-    second = {
-        path.relative_to(tmp_path / "b"): path.read_bytes() for path in write_brief(brief, tmp_path / "b")
-    }
-    assert first == second
-    assert {path.as_posix() for path in first} == {
-        "report.md",
-        "results.json",
-        "figures/gains.svg",
-        "figures/gains.pdf",
-    }
-    numbers = json.loads(first[Path("results.json")])
+    assert report.headline == "No verdict: gains only"
+    assert "a|b (acc): no result of mnli." in text(report)
+    assert "| +5.50 |" in text(report)
+    files = write(report, tmp_path)
+    assert {path.relative_to(tmp_path).as_posix() for path in files} == {
+        "report.html", "report.md", "results.json", "figures/gains.svg", "figures/gains.pdf", "tables/gains.tex",
+    }  # fmt: skip
+    numbers = json.loads((tmp_path / "results.json").read_text())
     assert numbers["gains"][0]["points"] == pytest.approx(5.5)
     assert numbers["cannot_show"] == ["No items."]
     from rich.console import Console
 
     screen = Console(width=100, record=True, file=(tmp_path / "screen").open("w"))
-    screen.print(console(brief))
+    screen.print(summary(report))
     assert "+5.50" in screen.export_text()
 
 

@@ -13,12 +13,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xeval.analysis.report.items import Answer, Change, ChangedCell, Item, ItemBrowser, Passage, browser_data
+from xeval.analysis.report.item_browser import (
+    Answer,
+    Change,
+    ChangedCell,
+    Item,
+    ItemBrowser,
+    Passage,
+    browser_data,
+)
 from xeval.digests import text_digest
 from xeval.errors import StoreError, UsageError
 from xeval.examples import Answer as Gold
 from xeval.examples import Example, MultipleChoice, Question, TaggedSentence, TextPair, Translation
-from xeval.items import LONGEST, _cut, changed_items, section
+from xeval.items import LONGEST, _cut, browser, changed_items
 from xeval.sources.bucc import Collection, Sentences
 from xeval.store import Store, UnitRecord
 from xeval.tasks import Task
@@ -143,8 +151,8 @@ def test_the_majority_of_runs_decides_and_every_run_is_shown(
     tmp_path: Path, declare: Callable[..., Task]
 ) -> None:
     write(tmp_path, declare(CLASSIFICATION, pairs(5)), RUNS)
-    browser = changed_items(tmp_path)
-    (cell,) = browser.cells
+    found = changed_items(tmp_path)
+    (cell,) = found.cells
     assert (cell.condition, cell.target, cell.lang, cell.metric) == ("squad", "own", "ur", "accuracy")
     assert (cell.items, cell.won, cell.lost, cell.tied) == (5, 1, 1, 1)
     lost, won = cell.changes
@@ -159,7 +167,7 @@ def test_the_majority_of_runs_decides_and_every_run_is_shown(
     assert (won.item.hops, won.item.category) == (2, "bridge")
     assert won.item.passages == (Passage("text", "ٹام 2"),)
     assert won.item.gold == ("yes",)
-    assert browser.notes == ()
+    assert found.notes == ()
 
 
 def test_the_order_of_rows_changes_nothing_and_other_items_are_refused(
@@ -188,12 +196,12 @@ def test_texts_of_other_data_are_never_shown(
     task = declare(CLASSIFICATION, pairs(5))
     write(tmp_path, task, dict(itertools.islice(RUNS.items(), 4)))
     write(tmp_path, task, {("squad", 2): RUNS["squad", 2]}, **changes)
-    browser = changed_items(tmp_path)
-    (note,) = browser.notes
+    found = changed_items(tmp_path)
+    (note,) = found.notes
     assert reason in note
     assert "own (ur)" in note
     assert "only ids and predictions" in note
-    for change in browser.cells[0].changes:
+    for change in found.cells[0].changes:
         assert (change.item.passages, change.item.gold) == ((), ())
         assert change.answers[0].text == "squad 0"
 
@@ -354,9 +362,9 @@ def a_browser(cells: int, items: int, length: int = 50) -> ItemBrowser:
 
 @given(st.integers(0, 6), st.integers(0, 12), st.integers(0, 20_000))
 def test_the_data_fit_the_budget_and_all_numbers_lead_somewhere(cells: int, items: int, budget: int) -> None:
-    browser = a_browser(cells, items)
-    data = browser_data(browser, budget)
-    empty = browser_data(ItemBrowser("none", browser.cells, ()), 0)
+    made = a_browser(cells, items)
+    data = browser_data(made, budget)
+    empty = browser_data(ItemBrowser("none", made.cells, ()), 0)
     size = len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
     assert size <= max(budget, len(json.dumps(empty, ensure_ascii=False, separators=(",", ":")).encode()))
     assert len({len(cell[5]) for cell in data["cells"]}) <= 1  # the same number of every cell
@@ -375,11 +383,11 @@ def test_no_section_without_changes_and_one_sentence_without_a_store(
 ) -> None:
     task = declare(CLASSIFICATION, pairs(2))
     write(tmp_path, task, {("none", 0): [1, 0], ("squad", 0): [1, 0]})
-    assert section(tmp_path) is None
+    assert browser(tmp_path) is None
     with pytest.raises(StoreError, match="no such store"):
-        section(tmp_path / "nowhere")
+        browser(tmp_path / "nowhere")
     with pytest.raises(StoreError, match="no results with --limit 3 yet"):
-        section(tmp_path, limit=3)
+        browser(tmp_path, limit=3)
 
 
 CHROMIUM = next(
@@ -426,7 +434,7 @@ def test_a_cell_opens_in_chromium_with_text_from_right_to_left(
     )
     asked = [Question("q", "q", "ٹام کہاں ہے؟", "😀 ٹام لاہور میں ہے۔", (Gold("لاہور", 6),))]
     write(tmp_path / "s", declare(SPAN_QA, asked, name="qa"), {("none", 0): [0], ("squad", 0): [1]})
-    made = section(tmp_path / "s")
+    made = browser(tmp_path / "s")
     assert made is not None
     data = json.dumps(made.data, ensure_ascii=False).replace("<", "\\u003c")
     page = tmp_path / "page.html"

@@ -38,7 +38,7 @@ def test_a_missing_run_refuses_the_report_and_the_remedy_named_makes_it(
 ) -> None:
     made: list[Any] = []
     monkeypatch.setattr("xeval.analysis.result.regressions", lambda *_: ())
-    monkeypatch.setattr("xeval.analysis.report.write_report", lambda result, *_, **__: made.append(result))
+    monkeypatch.setattr("xeval.reporting.write", lambda result, *_, **__: made.append(result))
     frame = scores()
     lost = (frame["target"] == "hotpotqa") & (frame["condition"] == "mnli") & (frame["seed"] == 1)
     frame[~(lost & ((frame["lang"] == "de") | (missing == "run")))].to_csv(

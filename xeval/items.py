@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from xeval.analysis.report.items import Answer, Change, ChangedCell, Item, ItemBrowser, Passage
+from xeval.analysis.report.item_browser import Answer, Change, ChangedCell, Item, ItemBrowser, Passage
 from xeval.conditions import BASELINE, DIAGNOSTIC
 from xeval.digests import text_digest
 from xeval.errors import DataError, StoreError, XevalError
@@ -16,7 +16,7 @@ from xeval.examples import Example, MultipleChoice, Question, TaggedSentence, Te
 from xeval.store import Store, UnitRecord, read_table
 
 if TYPE_CHECKING:
-    from xeval.analysis.report import Section
+    from xeval.analysis.report import Widget
 
 MOST = 100  # items of a cell; the page's size allows fewer where there are many cells
 LONGEST = 1600  # characters of a passage
@@ -56,25 +56,25 @@ class _Texts:
     sentences: Mapping[str, str]
 
 
-def section(
+def browser(
     root: Path,
     data: Path | None = None,
     limit: int | None = None,
     settings: Mapping[str, str] | None = None,
-) -> "Section | None":
-    """The item browser as a section of the report; None where no item changed or there is nothing to compare."""
-    from xeval.analysis.report import Section
-    from xeval.analysis.report.items import browser_data, browser_html, browser_script
+) -> "Widget | None":
+    """The item browser as a widget of the page; None where no item changed or there is nothing to compare."""
+    from xeval.analysis.report import Widget
+    from xeval.analysis.report.item_browser import browser_data, browser_html, browser_script
 
-    browser = changed_items(root, data, limit, settings)
-    if not any(cell.changes for cell in browser.cells):
+    found = changed_items(root, data, limit, settings)
+    if not any(cell.changes for cell in found.cells):
         return None
-    return Section(
+    return Widget(
         id="items",
         title="Items that changed",
-        html=browser_html(browser),
+        html=browser_html(found),
         script=browser_script(),
-        data=browser_data(browser),
+        data=browser_data(found),
     )
 
 
@@ -359,4 +359,4 @@ def _note(reason: str, places: Sequence[str]) -> str:
     return f"Texts and gold answers of {named} are not shown, only ids and predictions: {reason}"
 
 
-__all__ = ["changed_items", "section"]
+__all__ = ["browser", "changed_items"]

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from xeval.analysis import Analysis
-    from xeval.analysis.report import Section
-    from xeval.analysis.report.aggregate import Brief
+    from xeval.analysis.report import Report, Widget
 
 
 def report(
@@ -43,52 +42,50 @@ def report(
         mapping: says which condition and seed each model of another tool is.
         incomplete: go on where runs lack languages or targets, see :func:`.frame.tidy.check`.
     """
-    notes: tuple[str, ...] = ()
-    sections: tuple[Section, ...] = ()
-    if _is_foreign(source, mapping):
-        from xeval.interop import readers as foreign
+    notes: list[str] = []
+    foreign = _is_foreign(source, mapping)
+    if foreign:
+        from xeval.interop import readers
 
-        found = foreign.read(source, mapping)
+        found = readers.read(source, mapping)
+        notes += found.notes
         if found.frame is None:
-            from xeval.analysis.report.aggregate import aggregate_brief
+            from xeval.analysis.report.aggregate import aggregate_report
 
             command = f"xeval report {source} -o {out}" + (f" --map {mapping}" if mapping else "")
-            brief = aggregate_brief(
-                found.scores, title=title, command=command, missing=found.missing, notes=found.notes
+            _finish(
+                aggregate_report(
+                    found.scores, title=title, command=command, missing=found.missing, notes=notes
+                ),
+                out,
+                as_json=as_json,
             )
-            _write_brief(brief, out, as_json=as_json)
             return
-        frame, notes = found.frame, found.notes
+        frame = found.frame
     else:
-        remarks: list[str] = []
-        with remarks_to(remarks.append):
+        with remarks_to(notes.append):
             frame = read_frame(source, limit, settings=settings)
-        notes = tuple(remarks)
     result = analyse_frame(frame, incomplete=incomplete, quiet=as_json)
-    if source.is_dir() and result.limits:
+    widgets: tuple[Widget, ...] = ()
+    if source.is_dir() and not foreign:
         result = replace(result, totals=items_in_full(source, result.limits))
-    if source.is_dir() and not _is_foreign(source, mapping):
         units = frame["unit"].nunique()
         if units > BROWSED_UNITS or len(frame) > BROWSED_ROWS:
-            notes = (
-                *notes,
+            notes.append(
                 f"The items that changed are not shown: the store holds {units:,} results with {len(frame):,} scores "
-                f"of items, more than the {BROWSED_UNITS:,} and {BROWSED_ROWS:,} that are gone through for it.",
+                f"of items, more than the {BROWSED_UNITS:,} and {BROWSED_ROWS:,} that are gone through for it."
             )
         else:
             with remarks_to(lambda _: None):  # the same ones again
-                sections = changed_items(source, data, limit, settings, quiet=as_json)
-    result, notes = replace(result, notes=(*result.notes, *notes)), ()
-    write(result, frame, out, title=title, notes=notes, sections=sections, quiet=as_json)
-    if as_json:
-        print_json(result.to_dict())
+                widgets = changed_items(source, data, limit, settings, quiet=as_json)
+    write(result, frame, out, title=title, notes=notes, widgets=widgets, as_json=as_json)
 
 
 def report_published(name: str, out: Path, *, as_json: bool) -> None:
     """Analyse published scores, write the report and print its summary."""
-    from xeval.analysis.published.tables import published_brief
+    from xeval.analysis.published import published_report
 
-    _write_brief(published_brief(name), out, as_json=as_json)
+    _finish(published_report(name), out, as_json=as_json)
 
 
 def read_frame(
@@ -158,12 +155,12 @@ def changed_items(
     settings: Mapping[str, str] | None = None,
     *,
     quiet: bool = False,
-) -> "tuple[Section, ...]":
+) -> "tuple[Widget, ...]":
     """The item browser, where items changed between a condition and the baseline."""
-    from xeval.items import section
+    from xeval.items import browser
 
     with spinner("collecting the items that changed", quiet=quiet):
-        made = section(store, data, limit, settings)
+        made = browser(store, data, limit, settings)
     return () if made is None else (made,)
 
 
@@ -174,49 +171,38 @@ def write(
     *,
     title: str,
     notes: Sequence[str] = (),
-    sections: "Sequence[Section]" = (),
+    widgets: "Sequence[Widget]" = (),
     study_file: Path | None = None,
-    quiet: bool = False,
+    as_json: bool = False,
 ) -> None:
-    """Write the report and, unless ``quiet``, print its summary.
+    """Write the report on an analysis and print its summary, or its numbers as JSON.
 
     Raises:
         StoreError: the files cannot be written.
     """
-    from xeval.analysis.report import console as summary
-    from xeval.analysis.report import write_report
+    from xeval.analysis.report import analysis_report
 
-    provenance = _provenance(frame)
-    if study_file is not None:
-        provenance["study file"] = study_file.name
-    try:
-        with spinner("writing the report", quiet=quiet):
-            write_report(result, out, title=title, notes=notes, provenance=provenance, sections=sections)
-    except OSError as error:
-        raise StoreError(f"{out}: the report cannot be written ({error.strerror}).") from error
-    if quiet:
-        return
-    screen = console()
-    screen.print(summary(result))
-    for note in notes:
-        screen.print(f"Note: {note}", markup=False)
-    screen.print(f"report: {out / 'report.html'}", markup=False)
+    provenance = _provenance(frame) | ({"study file": study_file.name} if study_file else {})
+    with spinner("computing what the report shows", quiet=as_json):
+        made = analysis_report(result, title=title, notes=notes, provenance=provenance, widgets=widgets)
+    _finish(made, out, as_json=as_json)
 
 
-def _write_brief(brief: "Brief", out: Path, *, as_json: bool) -> None:
-    from xeval.analysis.report.aggregate import console as summary
-    from xeval.analysis.report.aggregate import write_brief
+def _finish(made: "Report", out: Path, *, as_json: bool) -> None:
+    from xeval.analysis.report import write as write_files
+    from xeval.analysis.report.render.console import summary
 
     try:
-        written = write_brief(brief, out)
+        with spinner("writing the report", quiet=as_json):
+            write_files(made, out)
     except OSError as error:
         raise StoreError(f"{out}: the report cannot be written ({error.strerror}).") from error
     if as_json:
-        print_json(brief.to_dict())
+        print_json(made.numbers.get("analysis", {"title": made.title, **made.numbers}))
         return
     screen = console()
-    screen.print(summary(brief))
-    screen.print(f"report: {written[0]}", markup=False)
+    screen.print(summary(made))
+    screen.print(f"report: {out / 'report.html'}", markup=False)
 
 
 def _is_foreign(source: Path, mapping: Path | None) -> bool:

@@ -72,7 +72,7 @@ def run_study(path: Path, out: Path | None = None) -> int:
         out / "report",
         title=study.title,
         notes=notes,
-        sections=reporting.changed_items(out / "store", study.data_root, study.evaluation.limit),
+        widgets=reporting.changed_items(out / "store", study.data_root, study.evaluation.limit),
         study_file=path,
     )
     return 0 if whole else 1

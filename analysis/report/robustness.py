@@ -1,20 +1,30 @@
-"""Tables and sentences on what stands beside the verdict; each is None where the analysis has no such part."""
+"""Tables of what stands beside the verdict; each is None where the analysis has no such part."""
 
 from collections.abc import Callable
 from statistics import median
 
-from xeval.analysis.estimate.estimands import KEY, Contrast
-from xeval.analysis.estimate.variance import SCALES, Scale
+from xeval.analysis.estimate.estimands import KEY
+from xeval.analysis.estimate.variance import SCALES
 from xeval.analysis.frame.arrays import Both
 from xeval.analysis.report.from_items import FromItems
-from xeval.analysis.report.plots import interval, number, with_interval
-from xeval.analysis.report.size import size_of_contrast
-from xeval.analysis.report.tables import Table, level
+from xeval.analysis.report.model import Table
+from xeval.analysis.report.wording import (
+    DIGITS,
+    UNITS,
+    bounds,
+    condition_name,
+    interval,
+    items_only,
+    level,
+    number,
+    p_value,
+    percent,
+    replicates,
+    size_of_contrast,
+    with_interval,
+)
 from xeval.analysis.result import Analysis
 from xeval.conditions import MEAN
-
-SCALE_NAMES: dict[Scale, str] = {"points": "points", "logit": "log-odds"}
-DIGITS: dict[Scale, int] = {"points": 2, "logit": 3}
 
 
 def conditions(analysis: Analysis) -> Table | None:
@@ -32,7 +42,7 @@ def conditions(analysis: Analysis) -> Table | None:
             (
                 band.condition,
                 interval(band.both, "points"),
-                *(_range(*band.on(scale), scale) for scale in SCALES),
+                *(bounds(*band.on(scale), DIGITS[scale]) for scale in SCALES),
                 p_value(test.p),
                 p_value(test.adjusted),
                 answer(test.rejected, family.opened),
@@ -40,7 +50,7 @@ def conditions(analysis: Analysis) -> Table | None:
         )
     if analysis.robustness.joint:
         how = (
-            f"max-T over {_replicates(analysis)} joint Multi-Bootstrap replicates, which know that all C(k) share the "
+            f"max-T over {replicates(analysis)} joint Multi-Bootstrap replicates, which know that all C(k) share the "
             "baseline's runs; p adjusted by step-down minP from the same replicates"
         )
     else:
@@ -49,7 +59,7 @@ def conditions(analysis: Analysis) -> Table | None:
         title="C of each intermediate task",
         caption=(
             f"C(k) = {KEY.formula}, for one intermediate task at a time. The bands hold for all {len(bands)} at once "
-            f"with {100 * analysis.method.confidence:g} % confidence ({how}). p: the larger of the two scales', over "
+            f"with {percent(analysis)} confidence ({how}). p: the larger of the two scales', over "
             f"new seeds and new items. {size_of_contrast(analysis)}"
         ),
         columns=(
@@ -62,6 +72,7 @@ def conditions(analysis: Analysis) -> Table | None:
             "shown",
         ),
         rows=tuple(rows),
+        name="conditions",
     )
 
 
@@ -114,7 +125,7 @@ def counts(analysis: Analysis) -> Table | None:
     return Table(
         title="In how many languages",
         caption=(
-            f"With {100 * analysis.method.confidence:g} % confidence the gain is above (below) 0 on both scales in at "
+            f"With {percent(analysis)} confidence the gain is above (below) 0 on both scales in at "
             "least so many of the transfer languages: partial-conjunction counts by Bonferroni, as languages share "
             "items and runs; each direction at half the level. Which languages they are is not said."
         ),
@@ -135,20 +146,20 @@ def bootstrap(analysis: Analysis) -> Table | None:
         one, closed, digits = found[scale], key.mean.on(scale), DIGITS[scale]
         rows.append(
             (
-                SCALE_NAMES[scale],
+                UNITS[scale],
                 interval(key.mean, scale),
                 f"{closed.se if closed.seeds_estimable else closed.variance_items**0.5:.{digits}f}",
-                _range(one.low, one.high, scale) + ("" if one.seeds_estimable else "*"),
+                bounds(one.low, one.high, DIGITS[scale]) + ("" if one.seeds_estimable else "*"),
                 f"{one.se:.{digits}f}",
             )
         )
     return Table(
         title="C by the Multi-Bootstrap",
         caption=(
-            f"Percentile interval of {_replicates(analysis)} replicates that draw runs and item clusters anew, "
+            f"Percentile interval of {replicates(analysis)} replicates that draw runs and item clusters anew, "
             "crossed, beside the closed form that the verdict stands on. With few runs the percentile interval is too "
             f"short where runs differ much, and too long where they do not. {size_of_contrast(analysis)}"
-            + _items_only(key)
+            + items_only(not key.mean.points.seeds_estimable)
         ),
         columns=(
             "C in",
@@ -158,19 +169,6 @@ def bootstrap(analysis: Analysis) -> Table | None:
             "SE",
         ),
         rows=tuple(rows),
-    )
-
-
-def bayes_factors(analysis: Analysis) -> str | None:
-    """One sentence with the curve of Bayes factors."""
-    found = analysis.robustness.evidence
-    if found is None:
-        return None
-    curve = "; ".join(f"{factor:.2g} at τ = {tau:g}" for tau, factor in found.factors.items())
-    verdict = "" if found.informative else " None passes 3 either way: not informative."
-    return (
-        "Bayes factors for C = 0 against a true C drawn from a normal distribution around 0 with standard deviation τ "
-        f"points (normal approximation; above 1 speaks for 0): {curve}.{verdict}"
     )
 
 
@@ -203,7 +201,7 @@ def choices(analysis: Analysis) -> Table | None:
             f"{len(curve.on('points'))} on each scale, in points where the scale is not named; subsets of targets are "
             f"crossed with languages and same-source rule only. {size_of_contrast(analysis)} All specifications "
             "share the same data: how many of them agree is no test. Shown: the specification's own "
-            f"{100 * analysis.method.confidence:g} % interval over new seeds and items leaves out 0, not corrected for "
+            f"{percent(analysis)} interval over new seeds and items leaves out 0, not corrected for "
             "their number."
         ),
         columns=(
@@ -234,15 +232,17 @@ def leave_one_out(analysis: Analysis) -> Table | None:
         title="C without one part",
         caption=(
             "C with one target, language or intermediate task left out, each with its own two-way t interval. "
-            f"{size_of_contrast(analysis)}" + _items_only(key)
+            f"{size_of_contrast(analysis)}" + items_only(not key.mean.points.seeds_estimable)
         ),
-        columns=("left out", "", *(f"{SCALE_NAMES[scale]} [{level(analysis)}]" for scale in SCALES)),
+        columns=("left out", "", *(f"{UNITS[scale]} [{level(analysis)}]" for scale in SCALES)),
         rows=(
             ("nothing", "", *numbers(key.mean)),
             *((one.kind, one.name, *numbers(one.both)) for one in found),
         ),
         labels=2,
         strong=frozenset({0}),
+        name="leave-one-out",
+        folded=True,
     )
 
 
@@ -256,62 +256,13 @@ def other_scales(analysis: Analysis) -> Table | None:
         caption=(
             "A difference of gains that changes its sign with the scale may tell no more than where the baselines lie. "
             "The verdict uses points and log-odds; these stand beside it, each with its own two-way t interval. "
-            f"{size_of_contrast(analysis)}" + _items_only(key)
+            f"{size_of_contrast(analysis)}" + items_only(not key.mean.points.seeds_estimable)
         ),
         columns=("scale", "unit", f"C [{level(analysis)}]"),
         rows=tuple((one.scale, one.unit, with_interval(one.estimate, 3)) for one in found),
         labels=2,
+        name="scales",
     )
-
-
-def control(analysis: Analysis) -> str | None:
-    """The A/A control in words."""
-    found = analysis.robustness.control
-    if found is None:
-        return None
-    text = (
-        f"The {found.runs} baseline runs were split in two halves in {found.splits} ways and one half compared with "
-        f"the other as if it were a condition, with nothing to find. Of the {found.cells} pairs of target and language "
-        f"in each split, {100 * found.significant:.1f} % had p below {found.alpha:g} (unpaired two-way t test in "
-        f"points; about {100 * found.alpha:g} % should, fewer where runs hardly differ)."
-    )
-    if found.covered is not None:
-        low, high = min(found.contrasts), max(found.contrasts)
-        text += (
-            f" C between the halves ran from {number(low, 2)} to {number(high, 2)} points, and "
-            f"{100 * found.covered:.0f} % of its intervals held 0. The splits share runs, so these shares are rough."
-        )
-    return text
-
-
-def slope(analysis: Analysis) -> str | None:
-    """Gain against baseline in words."""
-    found = analysis.robustness.slope
-    if found is None:
-        return None
-    return (
-        f"Per point of baseline the gain changes by {number(found.slope, 3)} points ({level(analysis)} "
-        f"{_range(found.low, found.high, 'points', 3)}; {len(found.points)} pairs of target and language, mean of the "
-        "single intermediate tasks). Baseline runs are split: one half gives the baseline, the other the gain, over "
-        f"all splits. With the same runs on both axes the slope would be {number(found.coupled, 3)}, biased downwards. "
-        "The interval is over new seeds and items for these targets; targets with low baselines differ in other ways "
-        "too, so the slope is no effect of difficulty."
-    )
-
-
-def _replicates(analysis: Analysis) -> str:
-    found = analysis.robustness.bootstrap
-    return f"{found['points'].count:,}" if found else "no"
-
-
-def _range(low: float, high: float, scale: Scale, digits: int | None = None) -> str:
-    shown = (number(bound, digits or DIGITS[scale]).lstrip("+") for bound in (low, high))
-    return f"[{', '.join(shown)}]"
-
-
-def p_value(value: float) -> str:
-    """Three decimals, or that it is smaller."""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _answers(analysis: Analysis) -> Callable[[bool, bool], str]:
@@ -329,12 +280,16 @@ def hops(analysis: Analysis, items: FromItems) -> Table:
     strong = set()
     for gain in items.hop_gains:
         own = (str(gain.hops), f"{gain.items:,}")
-        rows.append((gain.target, _name(gain.condition), *own, *(interval(gain.both, s) for s in SCALES)))
+        rows.append(
+            (gain.target, condition_name(gain.condition), *own, *(interval(gain.both, s) for s in SCALES))
+        )
         keys.append(_key(gain.target, gain.condition))
     for slope in items.hop_slopes:
         strong.add(len(rows))
         own = (f"per hop, {slope.hops[0]} to {slope.hops[1]}", "")
-        rows.append((slope.target, _name(slope.condition), *own, *(interval(slope.both, s) for s in SCALES)))
+        rows.append(
+            (slope.target, condition_name(slope.condition), *own, *(interval(slope.both, s) for s in SCALES))
+        )
         keys.append(_key(slope.target, slope.condition))
     return Table(
         title="Gain by hops",
@@ -348,12 +303,13 @@ def hops(analysis: Analysis, items: FromItems) -> Table:
             "condition",
             "hops",
             "items",
-            *(f"{SCALE_NAMES[scale]} [{level(analysis)}]" for scale in SCALES),
+            *(f"{UNITS[scale]} [{level(analysis)}]" for scale in SCALES),
         ),
         rows=tuple(rows),
         labels=3,
         strong=frozenset(strong),
         keys=tuple(keys),
+        folded=True,
     )
 
 
@@ -363,7 +319,7 @@ def components(analysis: Analysis) -> Table:
         (name, "", one.mean, {}) for name, one in analysis.contrasts.items()
     ]
     listed += [
-        (f"G({gain.subject})", _name(gain.condition), gain.both, {})
+        (f"G({gain.subject})", condition_name(gain.condition), gain.both, {})
         for gain in analysis.groups
         if gain.condition == MEAN
     ]
@@ -400,14 +356,5 @@ def components(analysis: Analysis) -> Table:
     )
 
 
-def _name(condition: str) -> str:
-    return "mean of single tasks" if condition == MEAN else condition
-
-
 def _key(target: str, condition: str) -> dict[str, str]:
     return {"target": target} | ({} if condition == MEAN else {"condition": condition})
-
-
-def _items_only(key: Contrast) -> str:
-    """What the mark behind an interval means, where there is one."""
-    return "" if key.mean.points.seeds_estimable else " * One run of a trained condition: new items only."

@@ -1,12 +1,25 @@
-"""The report's tables as rows of text: the page, the Markdown file and the console print the same ones."""
+"""The report's main tables as rows of text: gains, contrasts, scores."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from xeval.analysis.estimate import estimands as forms
 from xeval.analysis.estimate.variance import SCALES
 from xeval.analysis.frame.arrays import Both
-from xeval.analysis.report.plots import CLOSED, SHOWN, interval, languages_by_distance, marks, number
+from xeval.analysis.report.figures import languages_by_distance, marks
+from xeval.analysis.report.model import Table
+from xeval.analysis.report.wording import (
+    CELL_MARKS,
+    bounds,
+    condition_name,
+    condition_slugs,
+    interval,
+    items_only,
+    level,
+    number,
+    sample,
+    seed_name,
+)
 from xeval.analysis.result import Analysis, Gain, Score
 from xeval.conditions import (
     BASELINE,
@@ -18,40 +31,6 @@ from xeval.conditions import (
     RETRIEVAL,
     SINGLE_HOP_QA,
 )
-
-CELL_MARKS = (
-    f"{SHOWN}: shown by the Benjamini–Hochberg method within condition and target, on both scales, after all families "
-    f"before it; {CLOSED}: would be, but a family before it is not shown, so that single cells are not tested."
-)
-
-
-@dataclass(frozen=True)
-class Table:
-    """A titled table.
-
-    Attributes:
-        labels: so many columns at the left are text, the others numbers.
-        strong: rows that are set bold.
-        aside: number of a column that a narrow page leaves out.
-        keys: for each row, the condition, target and language that it belongs to, where it belongs to one.
-    """
-
-    title: str
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    labels: int = 1
-    strong: frozenset[int] = frozenset()
-    aside: int | None = None
-    keys: tuple[Mapping[str, str], ...] = ()
-
-    def key(self, row: int) -> Mapping[str, str]:
-        """What the row belongs to."""
-        return self.keys[row] if self.keys else {}
-
-    def longest(self, start: int, stop: int) -> int:
-        """Letters of the longest text in some columns, without their headings; 0 for no column."""
-        return max((len(text) for row in self.rows for text in row[start:stop]), default=0)
 
 
 def summary(analysis: Analysis) -> Table | None:
@@ -89,7 +68,7 @@ def summary(analysis: Analysis) -> Table | None:
             "the variance that comes from training seeds. Detectable: smallest true value found with 80 % "
             f"power (t formula; optimistic below 5 seeds). In margin: whether the {inner:g} % interval lies within "
             f"±{margins['points']:g} points and ±{margins['logit']:g} log-odds; – where a target is not learnt, runs "
-            "are copies, or a trained condition has one run." + _items_only(analysis)
+            "are copies, or a trained condition has one run." + _star(analysis)
         ),
         columns=(
             "",
@@ -105,6 +84,9 @@ def summary(analysis: Analysis) -> Table | None:
         labels=2,
         strong=frozenset(strong),
         aside=1,
+        name="contrasts",
+        basis=sample(analysis),
+        main=True,
     )
 
 
@@ -115,9 +97,7 @@ def collapsed(analysis: Analysis) -> tuple[Table, Table] | None:
         return None
     by_reason: dict[tuple[str, str, str], list[str]] = {}
     for run in found.runs:
-        by_reason.setdefault((run.target, run.condition, run.reason), []).append(
-            "given" if run.seed < 0 else str(run.seed)
-        )
+        by_reason.setdefault((run.target, run.condition, run.reason), []).append(seed_name(run.seed))
     runs = Table(
         title="Collapsed runs",
         caption=f"{found.rule} They stay in every other number of this report.",
@@ -125,10 +105,12 @@ def collapsed(analysis: Analysis) -> tuple[Table, Table] | None:
         rows=tuple((target, name, ", ".join(seeds), why) for (target, name, why), seeds in by_reason.items()),
         labels=4,
         keys=tuple({"target": target, "condition": name} for target, name, _ in by_reason),
+        name="collapsed",
+        main=True,
     )
     compared = Table(
         title="With and without collapsed runs",
-        caption=f"{found.sentence} –: cannot be computed without them." + _items_only(analysis),
+        caption=f"{found.sentence} –: cannot be computed without them." + _star(analysis),
         columns=(
             "",
             f"points, all runs [{level(analysis)}]",
@@ -147,32 +129,10 @@ def collapsed(analysis: Analysis) -> tuple[Table, Table] | None:
             )
             for one in found.compared
         ),
+        name="collapsed-without",
+        main=True,
     )
     return runs, compared
-
-
-def collapsed_sentence(analysis: Analysis) -> str:
-    """How many runs learnt nothing, and whether the outcome changes without them; empty where none did."""
-    found = analysis.collapse
-    if found is None:
-        return ""
-    runs = sum(len(seeds) for target in analysis.targets.values() for seeds in target.seeds.values())
-    count = f"{len(found.runs)} of {runs} runs" if runs > 1 else "the only run"
-    return f"Collapsed: {count} learnt nothing (see the table of collapsed runs). {found.sentence}"
-
-
-def retention(analysis: Analysis) -> str | None:
-    """One sentence on G(MH) / G(CLS), where the denominator is shown to be above 0."""
-    key = analysis.contrasts.get(forms.KEY.name)
-    kept = key.retention.get("points") if key else None
-    if kept is None:
-        return None
-    value, low, high = kept
-    return (
-        f"Retention G(multi-hop QA) / G(classification) in points: {number(value, 2).lstrip('+')} (Fieller "
-        f"{level(analysis)} {number(low, 2).lstrip('+')} to {number(high, 2).lstrip('+')}); shown because "
-        "G(classification) is above 0 by its interval."
-    )
 
 
 def grid(analysis: Analysis) -> Table | None:
@@ -213,6 +173,9 @@ def grid(analysis: Analysis) -> Table | None:
             ),
         ),
         strong=frozenset({2}),
+        name="grid",
+        basis=sample(analysis),
+        main=True,
     )
 
 
@@ -226,7 +189,7 @@ def retrieval(analysis: Analysis) -> Table | None:
         title="Retrieval",
         caption=(
             "Gains over the baseline without any target training. A deterministic baseline (seed −1) has no "
-            "seed variance." + _items_only(analysis)
+            "seed variance." + _star(analysis)
         ),
         columns=(
             "target",
@@ -237,7 +200,7 @@ def retrieval(analysis: Analysis) -> Table | None:
             "seeds",
         ),
         rows=tuple(
-            (gain.subject, _condition(gain.condition), *_numbers(gain.both, analysis, [gain.subject])[:4])
+            (gain.subject, condition_name(gain.condition), *_numbers(gain.both, analysis, [gain.subject])[:4])
             for gain in _unique_means(gains)
         ),
         labels=2,
@@ -257,9 +220,9 @@ def task_gains(analysis: Analysis) -> Table | None:
             (
                 gain.subject,
                 groups[gain.subject],
-                _condition(gain.condition),
+                condition_name(gain.condition),
                 interval(gain.both, "points"),
-                f"[{number(low, 2).lstrip('+')}, {number(high, 2).lstrip('+')}]",
+                bounds(low, high, 2),
                 interval(gain.both, "logit"),
                 f"{gain.both.points.clusters:,}",
             )
@@ -269,7 +232,7 @@ def task_gains(analysis: Analysis) -> Table | None:
     return Table(
         title="Gain per target and condition",
         caption="Unweighted mean over the transfer languages. Items only: the interval for these very runs."
-        + _items_only(analysis),
+        + _star(analysis),
         columns=(
             "target",
             "group",
@@ -282,6 +245,10 @@ def task_gains(analysis: Analysis) -> Table | None:
         rows=tuple(rows),
         labels=3,
         keys=tuple(_gain_key(gain) for gain in gains),
+        name="gains",
+        basis=f"Two-way (seed × item cluster) t intervals. {sample(analysis)}",
+        folded=True,
+        main=True,
     )
 
 
@@ -306,7 +273,8 @@ def cell_gains(analysis: Analysis, condition: str) -> Table:
         caption=f"Points over the baseline. {CELL_MARKS}",
         columns=("language", *(target.name for target in targets)),
         rows=tuple(rows),
-        keys=tuple({"lang": row[0], "condition": condition} for row in rows),
+        name=f"gains-{condition_slugs(analysis.conditions)[condition]}",
+        basis=sample(analysis),
     )
 
 
@@ -319,30 +287,28 @@ def mean_scores(analysis: Analysis) -> Table | None:
     }
     if not chosen:
         return None
-    return _scores(
+    table = _scores(
         analysis,
         "Scores in the transfer languages",
         "Mean over runs and transfer languages, 0 to 100. Chance is that of the metric.",
         chosen,
         counted=True,
     )
+    return replace(table, name="scores", main=True)
 
 
 def source_scores(analysis: Analysis) -> Table | None:
     """Score per target and condition in the language of training; None where no target has it."""
-    own = {
+    chosen = {
         target.name: [analysis.source]
         for target in analysis.targets.values()
         if analysis.source in target.languages
     }
-    if not own:
+    if not chosen:
         return None
-    return _scores(
-        analysis,
-        f"Scores in the language of training ({analysis.source})",
-        "Mean over runs, 0 to 100. Chance is that of the metric.",
-        own,
-    )
+    title = f"Scores in the language of training ({analysis.source})"
+    caption = "Mean over runs, 0 to 100. Chance is that of the metric."
+    return replace(_scores(analysis, title, caption, chosen), name="scores-source")
 
 
 def _scores(
@@ -355,24 +321,13 @@ def _scores(
 ) -> Table:
     """Targets by conditions; ``chosen``: target -> the languages of its mean, whose number ``counted`` shows."""
     by_cell = {(score.condition, score.target, score.lang): score.score for score in analysis.scores}
+    conditions = (BASELINE, *analysis.conditions)
     rows = []
-    for group in GROUPS:
-        for target in analysis.group(group):
-            if target.name not in chosen:
-                continue
-            languages = chosen[target.name]
-            rows.append(
-                (
-                    target.name,
-                    target.metric,
-                    *([str(len(languages))] if counted else []),
-                    _mean([target.chance[lang] for lang in languages], 100.0),
-                    *(
-                        _mean([by_cell.get((name, target.name, lang)) for lang in languages])
-                        for name in (BASELINE, *analysis.conditions)
-                    ),
-                )
-            )
+    for target in (target for group in GROUPS for target in analysis.group(group) if target.name in chosen):
+        languages = chosen[target.name]
+        means = (_mean([by_cell.get((name, target.name, lang)) for lang in languages]) for name in conditions)
+        chance = _mean([target.chance[lang] for lang in languages], 100.0)
+        rows.append((target.name, target.metric, *([str(len(languages))] if counted else []), chance, *means))
     return Table(
         title=title,
         caption=caption,
@@ -387,6 +342,7 @@ def _scores(
         rows=tuple(rows),
         labels=2,
         keys=tuple({"target": row[0]} for row in rows),
+        basis=sample(analysis),
     )
 
 
@@ -427,6 +383,11 @@ def _score(score: Score | None) -> str:
     return f"{score.score:.1f}" + ("" if score.spread is None else f" ± {score.spread:.1f}")
 
 
+def _star(analysis: Analysis) -> str:
+    """What the star means, where some gain has it."""
+    return items_only(any(not gain.both.points.seeds_estimable for gain in analysis.tasks))
+
+
 def _numbers(both: Both, analysis: Analysis, targets: Sequence[str]) -> tuple[str, ...]:
     answers = {True: "yes", False: "no", None: "–"}
     points, estimable = both.points, both.points.seeds_estimable
@@ -450,24 +411,10 @@ def _gain_key(gain: Gain) -> dict[str, str]:
     return {"target": gain.subject} | ({} if gain.condition == MEAN else {"condition": gain.condition})
 
 
-def _items_only(analysis: Analysis) -> str:
-    marked = any(not gain.both.points.seeds_estimable for gain in analysis.tasks)
-    return " * One run of a trained condition: the interval covers new items only." if marked else ""
-
-
-def _condition(name: str) -> str:
-    return "mean of single tasks" if name == MEAN else name
-
-
 def _conditions(analysis: Analysis) -> str:
     count = len(analysis.averaged)
     names = ", ".join(analysis.averaged)
     return f"Condition {names}" if count == 1 else f"Mean over {count} conditions ({names})"
-
-
-def level(analysis: Analysis) -> str:
-    """``95 % CI``."""
-    return f"{100 * analysis.method.confidence:g} % CI"
 
 
 def _mean(values: Sequence[float | None], factor: float = 1.0) -> str:

@@ -5,6 +5,7 @@ import math
 import re
 from dataclasses import replace
 from io import StringIO
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,9 @@ from xeval.analysis import analyse
 from xeval.analysis.checks.collapse import collapsed_runs
 from xeval.analysis.frame.arrays import build
 from xeval.analysis.frame.tidy import check
-from xeval.analysis.report import Section, console, write_report
-from xeval.analysis.report.size import smoke
+from xeval.analysis.report import Widget, analysis_report, write
+from xeval.analysis.report.render.console import summary
+from xeval.analysis.report.wording import smoke
 from xeval.errors import DataError
 
 GAINS = {"mnli": 12.0}
@@ -178,10 +180,11 @@ def test_page_markdown_json_latex_and_console_tell_of_collapsed_runs_and_of_a_sm
     frame = one_label(sound(), of_run(sound()))
     limits = frame["target"].map({"pairs": 120.0})
     analysis = replace(analyse(frame.assign(limit=limits), models=False), totals={"pairs": 5010})
-    browser = Section("items", "Items that changed", "<p>one</p>")
-    write_report(analysis, tmp_path, title="Collapsed", sections=[browser])
+    browser = Widget("items", "Items that changed", "<p>one</p>")
+    report = analysis_report(analysis, title="Collapsed", widgets=[browser])
+    write(report, tmp_path)
     screen = Console(width=160, record=True, file=StringIO())
-    screen.print(console(analysis))
+    screen.print(summary(report))
     markdown, page = ((tmp_path / name).read_text() for name in ("report.md", "report.html"))
     smoke = "Smoke run (--limit): the first 120 of 5,010 items (pairs) of each language, not the test set."
     for text in (screen.export_text(), markdown, page):
@@ -199,6 +202,10 @@ def test_page_markdown_json_latex_and_console_tell_of_collapsed_runs_and_of_a_sm
     tables = {path.stem: path.read_text() for path in (tmp_path / "tables").glob("*.tex")}
     assert {"collapsed", "collapsed-without", "gains", "scores"} <= set(tables)
     assert all("Smoke run (--limit): the first 120 of 5,010 items" in table for table in tables.values())
+    figures = (ElementTree.parse(path) for path in (tmp_path / "figures").glob("*.svg"))
+    drawn = [" ".join(figure.getroot().itertext()) for figure in figures]
+    assert len(drawn) == 11
+    assert [figure for figure in drawn if smoke not in figure] == []
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["smoke_run"] == smoke
     assert all(chart.startswith("Smoke") for part in results["parts"] for chart in captions_of(part))

@@ -1,6 +1,6 @@
 """Tables for papers: LaTeX with booktabs."""
 
-from xeval.analysis.report.tables import Table
+from xeval.analysis.report.model import Report, Table
 
 ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -14,13 +14,13 @@ def escape(text: str) -> str:
     return "".join(ESCAPES.get(letter, letter) for letter in text)
 
 
-def latex(table: Table, label: str, caption: str) -> str:
-    """A ``table`` environment that needs the package booktabs.
+def tables(report: Report) -> dict[str, str]:
+    """Name -> a LaTeX table, of the tables that have a name."""
+    return {table.name: booktabs(table) for table in report.tables() if table.name and table.rows}
 
-    Args:
-        label: of ``\\ref``, after ``tab:``.
-        caption: what the table stands on, after the table's own title and caption.
-    """
+
+def booktabs(table: Table) -> str:
+    """A ``table`` environment that needs the package booktabs; its label is ``tab:`` and the table's name."""
     columns = "l" * table.labels + "r" * (len(table.columns) - table.labels)
     title = table.title.removeprefix("Table 1. ")
     lines = [
@@ -28,8 +28,8 @@ def latex(table: Table, label: str, caption: str) -> str:
         "\\begin{table}[t]",
         "\\centering",
         "\\small",
-        f"\\caption{{{escape(' '.join(f'{title}. {table.caption} {caption}'.split()))}}}",
-        f"\\label{{tab:{label}}}",
+        f"\\caption{{{escape(' '.join(f'{title}. {table.caption} {table.basis}'.split()))}}}",
+        f"\\label{{tab:{table.name}}}",
         f"\\begin{{tabular}}{{{columns}}}",
         "\\toprule",
         _row(table.columns),

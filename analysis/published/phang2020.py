@@ -1,12 +1,11 @@
-"""Published scores, analysed as far as they allow: Phang et al. 2020 as others have quoted it.
+"""Phang et al. 2020 as others have quoted it, analysed as far as the published scores allow.
 
-The scores lie in ``analysis/data`` with their sources. They are one number per target, without seeds or items, and the
-intermediate task behind each of them is not named; what follows from that is said in the report.
+They are one number per target, without seeds or items, and the intermediate task behind each of them is not named; what
+follows from that is said in the report.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from importlib.resources import files
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -18,12 +17,11 @@ from xeval.analysis.estimate.aggregates import (
     aggregate_gains,
     difference,
 )
-from xeval.analysis.report.aggregate import ALL, Brief, difference_table, finite, gain_figure, gain_table
-from xeval.analysis.report.plots import number
-from xeval.analysis.report.tables import Table
-from xeval.analysis.verdict import HEADLINES
+from xeval.analysis.published.scores import Row, read_published
+from xeval.analysis.report.aggregate import ALL, difference_table, gain_figure, gain_table, gains_report
+from xeval.analysis.report.model import Report, Table
+from xeval.analysis.report.wording import number
 from xeval.conditions import BASELINE, CLASSIFICATION, SINGLE_HOP_QA, STRUCTURED
-from xeval.errors import UsageError
 
 BEST = "best-per-target"
 PRINTED, QUOTED = "rembert16", "mt5"
@@ -48,83 +46,88 @@ HALF = 0.05
 """Largest rounding error of a score that is printed with one decimal."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """A published number and the key of its source."""
-
-    condition: str
-    target: str
-    lang: str
-    metric: str
-    score: float
-    source: str
-
-
-def published_brief(name: str) -> Brief:
-    """The report on published scores.
-
-    Raises:
-        UsageError: no scores of that name.
-    """
-    if name not in _REPORTS:
-        raise UsageError(f"no published scores named {name!r}; use {', '.join(_REPORTS)}.")
-    return _REPORTS[name]()
-
-
-def published_names() -> list[str]:
-    """The names that :func:`published_brief` knows."""
-    return sorted(_REPORTS)
-
-
-def read_published(name: str) -> tuple[list[Row], dict[str, str]]:
-    """The numbers, and the source behind every key."""
-    rows, sources = [], {}
-    lines = files("analysis").joinpath("data", f"{name}.tsv").read_text(encoding="utf-8").splitlines()
-    header, *table = [line for line in lines if not line.startswith("#")]
-    for line in lines:
-        if line.startswith("# ["):
-            key, _, text = line.removeprefix("# [").partition("] ")
-            sources[key] = text
-    columns = header.split("\t")
-    for line in table:
-        cells = dict(zip(columns, line.split("\t"), strict=True))
-        rows.append(Row(**{**cells, "score": float(cells["score"])}))  # type: ignore[arg-type]
-    return rows, sources
-
-
-def phang2020() -> Brief:
-    """Phang et al. 2020 (arXiv 2005.13013)."""
+def report() -> Report:
+    """The report on Phang et al. 2020 (arXiv 2005.13013)."""
     rows, sources = read_published("phang2020")
     printed, quoted = _gains(rows, PRINTED), _gains(rows, QUOTED)
     combined = [gain for gain in printed if gain.metric in ("accuracy", "f1")]
-    differences = _differences(printed, quoted)
+    labels, differences = zip(*_differences(printed, quoted), strict=True)
     spread, df = pooled_spread(combined)
-    retrieval = _retrieval_gain(rows, printed)
-    baselines = _retrieval_baselines(rows)
-    checks = _checks(rows)
-    parts = _parts(rows, printed)
-    by_target = {gain.target: gain for gain in combined}
-    apart = {
-        gain.target: gain.points - by_target[gain.target].points
-        for gain in quoted
-        if gain.target in by_target
-    }
+    retrieval, baselines = _retrieval_gain(rows, printed), _retrieval_baselines(rows)
+    checks, parts = _checks(rows), _parts(rows, printed)
+    gains = replace(
+        gain_table(printed),
+        title="Gain of the best intermediate task per target",
+        caption="XTREME test scores, XLM-R Large; means over all languages of the target, English included. Error "
+        "reduction: share of the baseline's errors that is gone. One published number on either side, so no interval.",
+    )
+    return gains_report(
+        title="Phang et al. 2020: what the published scores show",
+        command="xeval report --published phang2020 -o reports/phang2020",
+        sentences=(
+            "No target here needs several hops, so nothing is said about multi-hop targets against classification.",
+            _types(differences[0]),
+            f"Gains of one type differ by as much: their pooled standard deviation within types is {spread:.1f} points "
+            f"({df} df), so a single multi-hop data set could not stand for its type.",
+            _versions(combined, quoted),
+        ),
+        figure=gain_figure(printed, {(gain.target, gain.metric): gain for gain in quoted}),
+        tables=(
+            gains,
+            _two_versions(printed, quoted),
+            difference_table(differences, labels, "scores"),
+            _parts_table(parts, retrieval),
+            _baseline_table(baselines),
+            _check_table(checks),
+        ),
+        missing=_missing(*baselines["tatoeba"]),
+        notes=_notes(checks),
+        sources=tuple(f"{key}: {text}" for key, text in sources.items()),
+        numbers={
+            "gains": [asdict(gain) for gain in printed],
+            "gains_quoted_otherwise": [asdict(gain) for gain in quoted],
+            "differences": [
+                {"scores": label} | asdict(apart) for label, apart in zip(labels, differences, strict=True)
+            ],
+            "pooled_sd_within_types": {"points": spread, "df": df},
+            "parts_of_the_overall_gain": parts,
+            "retrieval_gain": retrieval,
+            "retrieval_baselines": {
+                name: {"xtreme": first, "replication": second} for name, (first, second) in baselines.items()
+            },
+            "printed_means": [
+                {"mean": name, "condition": condition, "printed": mean, "of_rows": made}
+                for name, condition, mean, made in checks
+            ],
+        },
+    )
+
+
+def _types(apart: GroupDifference) -> str:
+    qa, classification = apart.plus_mean, apart.minus_mean
+    return (
+        f"Best intermediate per target against none, XTREME test: {number(qa, 2)} points on span QA (F1) and "
+        f"{number(classification, 2)} on classification; without TyDiQA the difference of "
+        f"{number(qa - classification, 2)} is {number(apart.without['tydiqa'], 2)}."
+    )
+
+
+def _versions(combined: Sequence[AggregateGain], quoted: Sequence[AggregateGain]) -> str:
+    """How far the two versions of the scores that others quote differ."""
+    by_target = {gain.target: gain.points for gain in combined}
+    apart = {gain.target: gain.points - by_target[gain.target] for gain in quoted if gain.target in by_target}
     furthest = max(apart, key=lambda target: abs(apart[target]))
     most = abs(apart[furthest])
     smaller = sum(abs(gain.points) <= most + 1e-9 for gain in combined)
-    qa, classification = differences[0][1].plus_mean, differences[0][1].minus_mean
-    tydiqa = differences[0][1].without["tydiqa"]
-    sentences = (
-        "No target here needs several hops, so nothing is said about multi-hop targets against classification.",
-        f"Best intermediate per target against none, XTREME test: {number(qa, 2)} points on span QA (F1) and "
-        f"{number(classification, 2)} on classification; without TyDiQA the difference of "
-        f"{number(qa - classification, 2)} is {number(tydiqa, 2)}.",
-        f"Gains of one type differ by as much: their pooled standard deviation within types is {spread:.1f} points "
-        f"({df} df), so a single multi-hop data set could not stand for its type.",
+    return (
         f"Two versions of the scores are quoted; {furthest} differs by {most:.1f} points between them, no less than "
-        f"{smaller} of the {len(combined)} gains.",
+        f"{smaller} of the {len(combined)} gains."
     )
-    missing = (
+
+
+def _missing(printed: float, replicated: float) -> tuple[str, ...]:
+    """What the scores cannot show; of the baseline of Tatoeba, as printed and as replicated."""
+    return (
         "Which intermediate task helps: no score by intermediate task and target is here, so there is no leave-one-out "
         "or permutation over intermediate tasks, no interaction and no C by intermediate task.",
         "How sure a gain is: one number per target, no seeds and no items, so no interval, no test and no equivalence.",
@@ -138,61 +141,22 @@ def phang2020() -> Brief:
         "Task type by itself: types differ in the size of the target's English training set (TyDiQA has the smallest), "
         "answer format, metric and likeness to an intermediate task, and each has two or three data sets.",
         "The gain on retrieval: it follows only from the printed mean of nine tasks, and the baseline of Tatoeba "
-        f"differs by {abs(baselines['tatoeba'][0] - baselines['tatoeba'][1]):.1f} points between the XTREME paper and "
-        "the first author's replication.",
+        f"differs by {abs(printed - replicated):.1f} points between the XTREME paper and the first author's "
+        "replication.",
     )
-    notes = (
+
+
+def _notes(checks: Sequence[tuple[str, str, float, float]]) -> tuple[str, ...]:
+    return (
         "Means of XTREME count a question-answering task as the mean of exact match and F1.",
         *(
-            f"The mean over {name} ({condition}) is printed as {given:.1f}, but its rows give {made:.2f}, so it was "
+            f"The mean over {name} ({condition}) is printed as {mean:.1f}, but its rows give {made:.2f}, so it was "
             "made of other rows."
-            for name, condition, given, made in checks
-            if abs(given - made) > 2 * HALF + 1e-9
+            for name, condition, mean, made in checks
+            if abs(mean - made) > 2 * HALF + 1e-9
         ),
         "From abstracts: version 1 has a gain of 6.1 points on the mean of nine tasks and 8.4 for SQuAD on development "
         "sets (7 intermediate tasks), version 2 of 5.4 (9 intermediate tasks).",
-    )
-    others = {(gain.target, gain.metric): (gain,) for gain in quoted}
-    return Brief(
-        title="Phang et al. 2020: what the published scores show",
-        command="xeval report --published phang2020 -o reports/phang2020",
-        headline=HEADLINES["no contrast"],
-        sentences=sentences,
-        tables=(
-            replace(
-                gain_table(printed),
-                title="Gain of the best intermediate task per target",
-                caption="XTREME test scores, XLM-R Large; means over all languages of the target, English included. "
-                "Error reduction: share of the baseline's errors that is gone. One published number on either side, so "
-                "no interval.",
-            ),
-            _two_versions(printed, quoted),
-            difference_table([one for _, one in differences], [label for label, _ in differences], "scores"),
-            _parts_table(parts, retrieval),
-            _baseline_table(baselines),
-            _check_table(checks),
-        ),
-        figure=gain_figure(printed, others),
-        missing=missing,
-        notes=notes,
-        sources=tuple(f"{key}: {text}" for key, text in sources.items()),
-        numbers=finite(
-            {
-                "gains": [asdict(gain) for gain in printed],
-                "gains_quoted_otherwise": [asdict(gain) for gain in quoted],
-                "differences": [{"scores": label} | asdict(one) for label, one in differences],
-                "pooled_sd_within_types": {"points": spread, "df": df},
-                "parts_of_the_overall_gain": parts,
-                "retrieval_gain": retrieval,
-                "retrieval_baselines": {
-                    name: {"xtreme": one, "replication": other} for name, (one, other) in baselines.items()
-                },
-                "printed_means": [
-                    {"mean": name, "condition": condition, "printed": given, "of_rows": made}
-                    for name, condition, given, made in checks
-                ],
-            }
-        ),
     )
 
 
@@ -215,9 +179,6 @@ def expected_maximum(draws: int) -> float:
         return float(1.0 - below**draws - (1.0 - below) ** draws)
 
     return float(integrate.quad(upper, 0.0, 12.0)[0])
-
-
-_REPORTS: dict[str, Callable[[], Brief]] = {"phang2020": phang2020}
 
 
 def _gains(rows: Sequence[Row], source: str) -> list[AggregateGain]:
@@ -372,6 +333,8 @@ def _two_versions(printed: Sequence[AggregateGain], quoted: Sequence[AggregateGa
         ("target", "metric", "leaderboard", "mT5 README", "gain", "gain, README", "apart"),
         tuple(rows),
         labels=2,
+        name="two-sources",
+        main=True,
     )
 
 
@@ -388,6 +351,8 @@ def _parts_table(parts: Mapping[str, float], retrieval: Mapping[str, float]) -> 
             (name, number(value, 2), f"{100 * value / total:.0f} %".replace("-", "−"))
             for name, value in parts.items()
         ),
+        name="parts",
+        main=True,
     )
 
 
@@ -401,6 +366,8 @@ def _baseline_table(baselines: Mapping[str, tuple[float, float]]) -> Table:
             (name, f"{one:.1f}", f"{other:.1f}", number(other - one, 1))
             for name, (one, other) in baselines.items()
         ),
+        name="retrieval-baseline",
+        main=True,
     )
 
 
@@ -414,4 +381,6 @@ def _check_table(checks: Sequence[tuple[str, str, float, float]]) -> Table:
             for name, condition, given, made in checks
         ),
         labels=2,
+        name="printed-means",
+        main=True,
     )

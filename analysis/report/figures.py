@@ -1,12 +1,6 @@
-"""What every figure shows, as records: Vega-Lite draws them in the page, matplotlib in the files for print.
+"""What every figure shows, as records; :mod:`.vega` draws them."""
 
-A record carries the text that a reader gets by pointing at it (``text``), and where it belongs to one condition, target
-or language also that, so that the page can filter.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -14,37 +8,29 @@ from xeval.analysis.estimate.estimands import GRID, KEY
 from xeval.analysis.estimate.variance import SCALES, Floats, Scale
 from xeval.analysis.frame.arrays import Both
 from xeval.analysis.frame.same_source import same_source
+from xeval.analysis.models.languages import covariate
 from xeval.analysis.report.from_items import FromItems, Histogram, histogram
-from xeval.analysis.report.plots import COLOURS, interval, number
-from xeval.analysis.report.size import sample, size_of_contrast
+from xeval.analysis.report.model import Figure, Record
+from xeval.analysis.report.wording import (
+    DIGITS,
+    NOT_TESTED,
+    SHOWN,
+    UNITS,
+    bounds,
+    condition_slugs,
+    interval,
+    number,
+    percent,
+    sample,
+    size_of_contrast,
+)
 from xeval.analysis.result import Analysis
 from xeval.analysis.verdict import equivalence_level
-from xeval.conditions import GROUPS, MEAN, MULTI_HOP_QA
+from xeval.conditions import CLASSIFICATION, GROUPS, MEAN, MULTI_HOP_QA
 
-Kind = Literal["intervals", "scatter", "histogram", "choices", "shares"]
-Record = dict[str, Any]
-UNITS: dict[Scale, str] = {"points": "points", "logit": "log-odds"}
 INK, MUTED = "ink", "muted"
-NAMES = {group: f"group-{place}" for place, group in enumerate(COLOURS)}
+COLOURS = {group: f"group-{place}" for place, group in enumerate(GROUPS)}
 """Group -> the name of its colour."""
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A figure as data.
-
-    Attributes:
-        name: of its files; ``title`` is its name for screen readers.
-        caption: what it shows, of how many items, seeds and languages, by which test.
-        options: what its kind needs besides records (see ``report.js``).
-    """
-
-    name: str
-    kind: Kind
-    title: str
-    caption: str
-    records: tuple[Record, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def intervals(both: Both) -> Record:
@@ -63,24 +49,24 @@ def _line(row: str, both: Both, *, colour: str, label: str = "", **more: Any) ->
     return {"row": row, "colour": colour, "hollow": hollow, "text": texts, **intervals(both), **more}
 
 
-def verdict(analysis: Analysis, scale: Scale) -> Chart | None:
+def verdict(analysis: Analysis, scale: Scale) -> Figure | None:
     """C with its interval, that of the equivalence test, and the margin."""
     contrast = analysis.contrasts.get(KEY.name)
     if contrast is None:
         return None
     one, margin = contrast.mean.on(scale), analysis.verdict.margins[scale]
-    record = _line("C", contrast.mean, colour=NAMES[MULTI_HOP_QA], label=f"C, {KEY.formula}", diamond=True)
+    record = _line("C", contrast.mean, colour=COLOURS[MULTI_HOP_QA], label=f"C, {KEY.formula}", diamond=True)
     if one.seeds_estimable:
         record[scale][3:] = one.interval(equivalence_level(contrast.mean))
     level = f"{100 * equivalence_level(contrast.mean):g} %"
     bars = (
-        f"Thin bar: its {_level(analysis)} two-way (seed × item cluster) t interval; thick bar: its {level} interval, "
+        f"Thin bar: its {percent(analysis)} two-way (seed × item cluster) t interval; thick bar: its {level} interval, "
         "which the test of no difference uses."
         if one.seeds_estimable
-        else f"Bar: its {_level(analysis)} interval over new items only, as a condition has one run."
+        else f"Bar: its {percent(analysis)} interval over new items only, as a condition has one run."
     )
     margins = ", ".join(f"{analysis.verdict.margins[name]:g} {UNITS[name]}" for name in SCALES)
-    return Chart(
+    return Figure(
         name=f"verdict-{scale}",
         kind="intervals",
         title=f"C in {UNITS[scale]}: {interval(contrast.mean, scale)}; margin ±{margin:g}",
@@ -93,12 +79,12 @@ def verdict(analysis: Analysis, scale: Scale) -> Chart | None:
     )
 
 
-def forest(analysis: Analysis) -> Chart | None:
+def forest(analysis: Analysis) -> Figure | None:
     """G(k,t) by target within group, means of groups, contrasts; None without transfer."""
     records: list[Record] = []
     means = {gain.subject: gain.both for gain in analysis.groups if gain.condition == MEAN}
     for group in GROUPS:
-        colour = NAMES[group]
+        colour = COLOURS[group]
         listed = [
             gain
             for target in analysis.group(group)
@@ -131,7 +117,7 @@ def forest(analysis: Analysis) -> Chart | None:
             )
     if not records:
         return None
-    return Chart(
+    return Figure(
         name="forest",
         kind="intervals",
         title="Gains over the baseline by target and condition, with intervals",
@@ -139,7 +125,7 @@ def forest(analysis: Analysis) -> Chart | None:
             "G(k,t): gain over the baseline, unweighted mean over the transfer languages. Thick bars: new test items "
             "for these very runs. Thin bars: new training seeds and new test items. Diamonds: means of groups, and "
             "contrasts on shared languages. Open: one run, items only. "
-            f"{sample(analysis)} Two-way (seed × item cluster) t intervals, {_level(analysis)}, not corrected for "
+            f"{sample(analysis)} Two-way (seed × item cluster) t intervals, {percent(analysis)}, not corrected for "
             "their number."
         ),
         records=tuple(records),
@@ -147,7 +133,7 @@ def forest(analysis: Analysis) -> Chart | None:
     )
 
 
-def conditions(analysis: Analysis, items: FromItems | None) -> Chart | None:
+def conditions(analysis: Analysis, items: FromItems | None) -> Figure | None:
     """C(k) with simultaneous bands; open points keep the pairs of one source."""
     key, bands = analysis.contrasts.get(KEY.name), analysis.robustness.bands
     if key is None:
@@ -158,7 +144,7 @@ def conditions(analysis: Analysis, items: FromItems | None) -> Chart | None:
     for name in singles:
         if name in key.by_condition:
             both = key.by_condition[name]
-            record = _line(name, both, colour=NAMES[MULTI_HOP_QA], label=f"C({name})", condition=name)
+            record = _line(name, both, colour=COLOURS[MULTI_HOP_QA], label=f"C({name})", condition=name)
             for scale in SCALES:
                 value, low, high, *_ = record[scale]
                 if low is not None:
@@ -166,7 +152,7 @@ def conditions(analysis: Analysis, items: FromItems | None) -> Chart | None:
                 if name in found:
                     ends = found[name].on(scale)
                     record[scale][1:3] = ends
-                    record["text"][scale] += f", together with the others [{_two(*ends, scale)}]"
+                    record["text"][scale] += f", together with the others {bounds(*ends, DIGITS[scale])}"
             records.append(record)
         if items and name in items.same_source:
             label = f"C({name}) with targets whose own training data it holds"
@@ -185,14 +171,14 @@ def conditions(analysis: Analysis, items: FromItems | None) -> Chart | None:
             if analysis.robustness.joint
             else "Bonferroni's bound"
         )
-        + f", {_level(analysis)}); thick bars: each task's own two-way t interval."
+        + f", {percent(analysis)}); thick bars: each task's own two-way t interval."
         if found
-        else f"Bars: each task's own two-way t interval, {_level(analysis)}."
+        else f"Bars: each task's own two-way t interval, {percent(analysis)}."
     )
     kept = (
         " Open grey points keep targets whose own English training data the condition holds." if items else ""
     )
-    return Chart(
+    return Figure(
         name="conditions",
         kind="intervals",
         title="C of each intermediate task, with simultaneous bands",
@@ -202,7 +188,7 @@ def conditions(analysis: Analysis, items: FromItems | None) -> Chart | None:
     )
 
 
-def baseline(analysis: Analysis) -> Chart | None:
+def baseline(analysis: Analysis) -> Figure | None:
     """Gain against baseline with the split-seed slope and the curves of equal gain on other scales."""
     found = analysis.robustness.slope
     if found is None:
@@ -215,7 +201,7 @@ def baseline(analysis: Analysis) -> Chart | None:
             "target": target,
             "lang": lang,
             "legend": analysis.targets[target].group,
-            "colour": NAMES[analysis.targets[target].group],
+            "colour": COLOURS[analysis.targets[target].group],
             "text": f"{target}, {lang}: baseline {one:.1f}, gain {number(gain, 2)} points",
         }
         for target, lang, one, gain in found.points
@@ -223,13 +209,14 @@ def baseline(analysis: Analysis) -> Chart | None:
     centre = (float(x.mean()), float(y.mean()))
     low, high = max(0.5, float(x.min()) - 2.0), min(99.5, float(x.max()) + 2.0)
     grid = np.linspace(low, high, 61)
-    return Chart(
+    ends = bounds(found.low, found.high, 3).strip("[]")
+    return Figure(
         name="baseline",
         kind="scatter",
         title="Gain against baseline score, by target and language",
         caption=(
             "One point per target and transfer language, mean of the single intermediate tasks, all runs. Line and "
-            f"band: slope {number(found.slope, 3)} ({_level(analysis)} {_two(found.low, found.high, 'points', 3)}) "
+            f"band: slope {number(found.slope, 3)} ({percent(analysis)} {ends}) "
             "points per point through the middle of the points, from baseline runs split in halves so that the axes "
             "share no noise. Dashed: gains equal to the mean gain in relative error reduction; dotted: in log-odds. "
             f"Points along such a curve differ in points only. {sample(analysis)}"
@@ -265,19 +252,19 @@ def _equal_gains(centre: tuple[float, float], grid: Floats) -> list[Record]:
     ]
 
 
-def bootstrap(analysis: Analysis, items: FromItems | None, scale: Scale) -> Chart | None:
+def bootstrap(analysis: Analysis, items: FromItems | None, scale: Scale) -> Figure | None:
     """The distribution of the Multi-Bootstrap replicates of C."""
     found = analysis.robustness.bootstrap
     if found is None or items is None or items.distribution is None:
         return None
     one, margin = found[scale], analysis.verdict.margins[scale]
-    return Chart(
+    return Figure(
         name=f"bootstrap-{scale}",
         kind="histogram",
         title=f"Multi-Bootstrap distribution of C in {UNITS[scale]}",
         caption=(
             f"{one.count:,} replicates of C in {UNITS[scale]}, drawn by resampling runs and item clusters, crossed. "
-            f"Bar below: the {_level(analysis)} percentile interval; line: 0; shaded: the margin ±{margin:g} that "
+            f"Bar below: the {percent(analysis)} percentile interval; line: 0; shaded: the margin ±{margin:g} that "
             f"counts as no difference. {size_of_contrast(analysis)}"
         ),
         records=_bins(items.distribution[scale], "replicates"),
@@ -296,7 +283,7 @@ def _bins(one: Histogram, noun: str) -> tuple[Record, ...]:
     )
 
 
-def hops(analysis: Analysis, items: FromItems | None) -> Chart | None:
+def hops(analysis: Analysis, items: FromItems | None) -> Figure | None:
     """Gain by number of hops within a multi-hop target."""
     if items is None or not items.hop_gains:
         return None
@@ -310,7 +297,7 @@ def hops(analysis: Analysis, items: FromItems | None) -> Chart | None:
             _line(
                 f"{place}{name} · {gain.hops} hops",
                 gain.both,
-                colour=INK if gain.condition == MEAN else NAMES[MULTI_HOP_QA],
+                colour=INK if gain.condition == MEAN else COLOURS[MULTI_HOP_QA],
                 label=f"{gain.target} after {name}, {gain.items:,} items of {gain.hops} hops",
                 target=gain.target,
                 diamond=gain.condition == MEAN,
@@ -322,7 +309,7 @@ def hops(analysis: Analysis, items: FromItems | None) -> Chart | None:
         for target, levels in items.hops.items()
         if target in targets
     )
-    return Chart(
+    return Figure(
         name="hops",
         kind="intervals",
         title="Gain by number of hops, within one target",
@@ -330,14 +317,14 @@ def hops(analysis: Analysis, items: FromItems | None) -> Chart | None:
             "Gain over the baseline on the items of each number of hops, mean over the transfer languages; format, "
             "metric and training data do not change with them, so this is the least confounded evidence on hops, and "
             f"observational all the same. Items by hops: {listed}. Two-way (seed × item cluster) t intervals, "
-            f"{_level(analysis)}; thick: items only. {sample(analysis, targets)}"
+            f"{percent(analysis)}; thick: items only. {sample(analysis, targets)}"
         ),
         records=tuple(records),
         options={"scales": list(SCALES), "axis": _axes("gain")},
     )
 
 
-def choices(analysis: Analysis) -> Chart | None:
+def choices(analysis: Analysis) -> Figure | None:
     """The specification curve."""
     curve = analysis.robustness.specifications
     if curve is None or curve.varied in ((), ("scale",)):
@@ -355,12 +342,12 @@ def choices(analysis: Analysis) -> Chart | None:
                 "low": low,
                 "high": high,
                 "primary": one.primary,
-                "colour": NAMES[MULTI_HOP_QA if one.estimate.value < 0 else GROUPS[0]]
+                "colour": COLOURS[MULTI_HOP_QA if one.estimate.value < 0 else CLASSIFICATION]
                 if one.significant
                 else MUTED,
                 "choices": [f"{name}: {one.choices[name]}" for name in varied],
                 "text": f"{'The verdict’s choices: ' if one.primary else ''}C {number(one.estimate.value, 2)} "
-                f"[{_two(low, high, 'points')}] points with {made}",
+                f"{bounds(low, high, 2)} points with {made}",
             }
         )
     levels = [
@@ -368,12 +355,12 @@ def choices(analysis: Analysis) -> Chart | None:
         for name in varied
         for value in dict.fromkeys(sorted(one.choices[name] for one in shown))
     ]
-    return Chart(
+    return Figure(
         name="specifications",
         kind="choices",
         title=f"C in points under {len(shown)} combinations of choices",
         caption=(
-            f"Above: C in points and its {_level(analysis)} two-way t interval (items only where a trained condition "
+            f"Above: C in points and its {percent(analysis)} two-way t interval (items only where a trained condition "
             "has one run) under every combination of choices, from the lowest to the highest; orange where it lies "
             "below 0, blue above, grey where it holds 0. Diamond: the choices of the verdict. Below: the choices made. "
             "All specifications share the same data: how many of them agree is no test. "
@@ -384,34 +371,34 @@ def choices(analysis: Analysis) -> Chart | None:
     )
 
 
-def leave_one_out(analysis: Analysis) -> Chart | None:
+def leave_one_out(analysis: Analysis) -> Figure | None:
     """C without each of its parts."""
     found, key = analysis.robustness.leave_one_out, analysis.contrasts.get(KEY.name)
     if found is None or key is None:
         return None
-    records = [_line("nothing left out", key.mean, colour=NAMES[MULTI_HOP_QA], diamond=True, label="C")]
+    records = [_line("nothing left out", key.mean, colour=COLOURS[MULTI_HOP_QA], diamond=True, label="C")]
     for one in found:
         row = f"{one.kind} {one.name}"
         records.append(_line(f"without {row}", one.both, colour=INK, label=f"C without {row}"))
-    return Chart(
+    return Figure(
         name="leave-one-out",
         kind="intervals",
         title="C without one target, language or condition",
         caption=(
             "C with one target, language or intermediate task left out, each with its own two-way (seed × item "
-            f"cluster) t interval, {_level(analysis)}; thick: items only. {size_of_contrast(analysis)}"
+            f"cluster) t interval, {percent(analysis)}; thick: items only. {size_of_contrast(analysis)}"
         ),
         records=tuple(records),
         options={"scales": list(SCALES), "axis": _axes("C"), "margin": dict(analysis.verdict.margins)},
     )
 
 
-def control(analysis: Analysis) -> Chart | None:
+def control(analysis: Analysis) -> Figure | None:
     """C between halves of the baseline runs."""
     found = analysis.robustness.control
     if found is None or not found.contrasts:
         return None
-    return Chart(
+    return Figure(
         name="control",
         kind="histogram",
         title="C between halves of the baseline's runs",
@@ -428,7 +415,7 @@ def control(analysis: Analysis) -> Chart | None:
     )
 
 
-def shares(analysis: Analysis) -> Chart | None:
+def shares(analysis: Analysis) -> Figure | None:
     """How much of each variance comes from new items and from new seeds."""
     listed: list[tuple[str, Both, Record]] = [
         (name, one.mean, {}) for name, one in analysis.contrasts.items() if one.form not in GRID
@@ -452,7 +439,7 @@ def shares(analysis: Analysis) -> Chart | None:
                 records.append({"row": row, "part": part, "share": 100.0 * share, "text": text, **keys})
     if not records:
         return None
-    return Chart(
+    return Figure(
         name="variance",
         kind="shares",
         title="Share of the variance from new seeds and from new items",
@@ -470,32 +457,63 @@ def _axes(what: str) -> dict[str, str]:
     return {scale: f"{what} in {UNITS[scale]}" for scale in SCALES}
 
 
-def _level(analysis: Analysis) -> str:
-    return f"{100 * analysis.method.confidence:g} %"
-
-
-def _two(low: float, high: float, scale: Scale, digits: int | None = None) -> str:
-    chosen = digits or (2 if scale == "points" else 3)
-    return ", ".join(number(bound, chosen).lstrip("+") for bound in (low, high))
-
-
-def all_charts(analysis: Analysis, items: FromItems | None) -> dict[str, Chart]:
-    """Every chart that the data allow, by name."""
-    made: Iterable[Chart | None] = (
-        *(verdict(analysis, scale) for scale in SCALES),
-        forest(analysis),
-        conditions(analysis, items),
-        baseline(analysis),
-        *(bootstrap(analysis, items, scale) for scale in SCALES),
-        hops(analysis, items),
-        choices(analysis),
-        leave_one_out(analysis),
-        control(analysis),
-        shares(analysis),
+def heat_map(analysis: Analysis, condition: str) -> Figure:
+    """Gain in points per language and target, for one condition."""
+    gains = {(gain.subject, gain.lang): gain.both for gain in analysis.cells if gain.condition == condition}
+    signs, largest = marks(analysis), largest_gain(analysis)
+    records = []
+    for lang in languages_by_distance(analysis):
+        for target in (target for group in GROUPS for target in analysis.group(group)):
+            both = gains.get((target.name, lang))
+            record: Record = {
+                "condition": condition, "target": target.name, "lang": lang, "legend": target.group,
+                "colour": COLOURS[target.group], "text": f"{target.name}, {lang}, {condition}: not evaluated",
+            }  # fmt: skip
+            if both is not None:
+                sign = signs.get((condition, target.name, lang), "")
+                value = ", ".join(f"{interval(both, scale)} {UNITS[scale]}" for scale in SCALES)
+                record |= {
+                    "share": round(both.points.value / largest, 3),
+                    "shown": number(both.points.value, 1) + sign,
+                    "sure": sign == SHOWN,
+                    "text": f"{target.name}, {lang}, {condition}: {value}",
+                }
+            records.append(record)
+    return Figure(
+        name=f"gains-{condition_slugs(analysis.conditions)[condition]}",
+        kind="heat",
+        title=f"Gain in points per language and target, condition {condition}; the same numbers are in results.json.",
+        caption="",
+        records=tuple(records),
+        options={"largest": largest, "source": analysis.source},
     )
-    return {chart.name: chart for chart in made if chart is not None}
 
 
-def numbers(charts: Sequence[Chart]) -> dict[str, Any]:
-    """All records and options, for results.json."""
-    return {one.name: {"records": list(one.records), "options": dict(one.options)} for one in charts}
+def languages_by_distance(analysis: Analysis) -> list[str]:
+    """All languages by syntactic distance to English (URIEL), those of unknown distance after them, English last."""
+    distances = covariate("syntactic")
+    found = {lang for target in analysis.targets.values() for lang in target.languages}
+    listed = sorted(found - {analysis.source}, key=lambda lang: (distances.get(lang, 2.0), lang))
+    return [*listed, *({analysis.source} & found)]
+
+
+def largest_gain(analysis: Analysis) -> float:
+    """The largest gain or loss of a cell, in points: the end of the colour scale."""
+    return max((abs(gain.both.points.value) for gain in analysis.cells), default=1.0) or 1.0
+
+
+def marks(analysis: Analysis) -> dict[tuple[str, str, str], str]:
+    """Condition, target, language -> a sign where the cell's gain is shown.
+
+    ``SHOWN``: by the Benjamini-Hochberg method within condition and target, after all families before it;
+    ``NOT_TESTED``: so would be, but a family before it is not shown, so that the cells are not tested.
+    """
+    families = {family.name: family for family in analysis.families.families}
+    return {
+        (condition, target, test.name): SHOWN if test.rejected else NOT_TESTED
+        for condition in analysis.conditions
+        for target in analysis.targets
+        if (family := families.get(f"F3 {condition} {target}"))
+        for test in family.hypotheses
+        if test.adjusted <= analysis.families.alpha
+    }

@@ -1,4 +1,4 @@
-"""The item browser: the items that changed between the baseline and a condition, as a section of the page.
+"""The item browser: the items that changed between the baseline and a condition, as a widget of the page.
 
 The page holds a sample: of every cell (condition, target, language) equally many items of each direction of change,
 as many as fit into ``BUDGET``. A cell's sample grows by appending, and starts with the same items in all languages
@@ -92,21 +92,14 @@ class ItemBrowser:
 
 def browser_html(browser: ItemBrowser) -> str:
     """The section's markup, without its items."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from xeval.analysis.report.render.html import template
 
-    environment = Environment(
-        loader=PackageLoader("xeval.analysis.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("items.html.jinja").render(browser=browser)
+    return str(template("item_browser.html.jinja").render(browser=browser))
 
 
 def browser_script() -> str:
     """The section's JavaScript; it reads the data from the element ``items-data``."""
-    return resources.files("xeval.analysis.report").joinpath("items.js").read_text(encoding="utf-8")
+    return resources.files("xeval.analysis.report").joinpath("item_browser.js").read_text(encoding="utf-8")
 
 
 def browser_data(browser: ItemBrowser, budget: int = BUDGET) -> dict[str, Any]:
