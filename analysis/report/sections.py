@@ -24,7 +24,7 @@ from xeval.analysis.report.model import (
 )
 from xeval.analysis.report.wording import number
 from xeval.analysis.result import Analysis
-from xeval.conditions import MULTI_HOP_CLASSIFICATION, MULTI_HOP_QA
+from xeval.conditions import MULTI_HOP
 
 MOST_ROWS = 12
 """Longer tables are folded where a figure, or the text, has what they say."""
@@ -246,9 +246,7 @@ def _hops(analysis: Analysis, items: FromItems | None) -> Blocks:
 def _why_no_hops(analysis: Analysis, items: FromItems) -> str:
     if items.left_out:
         return "no multi-hop target has two numbers of hops with enough items"
-    names = {
-        target.name for group in (MULTI_HOP_QA, MULTI_HOP_CLASSIFICATION) for target in analysis.group(group)
-    }
+    names = {target.name for group in MULTI_HOP for target in analysis.group(group)}
     listed = "; ".join(
         f"{name}: " + (", ".join(map(str, sorted(levels))) if set(levels) != {0} else "unknown")
         for name, levels in items.hops.items()
