@@ -60,6 +60,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/tasks.py
+	$(BIN)/python docs/api.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -106,7 +106,7 @@ class TaskComparison:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """All tasks that A and B share; ``notes`` name what only one of them has."""
 
@@ -125,6 +125,18 @@ class Comparison:
             "tasks": [task.to_dict() for task in self.tasks],
             "notes": list(self.notes),
         }
+
+    def __repr__(self) -> str:
+        return f"<{self.b} against {self.a}: {len(self.tasks)} tasks>"
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row per task and language, and one for the mean over transfer languages; points, b - a."""
+        rows = [
+            {"task": task.task, **difference.to_dict()}
+            for task in self.tasks
+            for difference in (*task.languages, *([task.mean] if task.mean else []))
+        ]
+        return pd.DataFrame(rows)
 
 
 def compare(

@@ -8,6 +8,7 @@ classification, shown in the same way, and a harm is called a harm. Equivalence 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from html import escape
 from typing import Any, Literal
 
 from xeval.analysis.estimate.variance import SCALES, Scale
@@ -100,7 +101,7 @@ class Setting:
     condition_runs: tuple[int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """The verdict.
 
@@ -133,6 +134,16 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def __repr__(self) -> str:
+        return f"<verdict: {self.headline}>"
+
+    def __str__(self) -> str:
+        return "\n".join((self.headline, *self.sentences))
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences)
+        return f"<p><strong>{escape(self.headline)}</strong></p><ul>{lines}</ul>"
 
 
 def no_contrast(reason: str, margins: Mapping[str, float]) -> Verdict:

@@ -29,7 +29,7 @@ def page() -> str:
     tasks = list(all_tasks().values())
     parts = [
         "# Tasks, languages, metrics and recipes",
-        "Made by `python docs/tasks.py` from the declarations; `xeval tasks --json` says the same of the tasks.",
+        "Made by `python docs/tasks.py` from the declarations; `xeval data tasks --json` says the same of the tasks.",
         "[Tasks](#tasks) · [Settings](#settings) · [Training sets](#training-sets) · [Languages](#languages) · "
         "[Metrics](#metrics) · [Retrieval and mining](#retrieval-and-mining) · [Training](#training)",
         "## Tasks",

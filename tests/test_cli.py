@@ -28,9 +28,8 @@ def test_version_and_help(xeval: Run) -> None:
     code, out, _ = xeval("--help")
     assert code == 0
     commands = (
-        "run plan ls card tasks data show report depth compare power score export sql mine xhops doctor base train "
-        "study demo"
-    ).split()
+        "run checkpoints data show report compare power score export mine doctor train study demo".split()
+    )
     for command in commands:
         assert command in out
         code, out_of_command, _ = xeval(command, "--help")
@@ -93,7 +92,7 @@ def test_unknown_options_are_wrong_use(xeval: Run) -> None:
 def test_run_show_plan_and_ls_as_tables_and_as_json(xeval: Run, models: Path, tmp_path: Path) -> None:
     data, store = write_all(tmp_path / "data"), tmp_path / "store"
     where = (models, "--data", data, "--store", store, "--tasks", "pawsx,tatoeba", "--languages", "de,zh")
-    code, out, _ = xeval("plan", *where, "--json")
+    code, out, _ = xeval("run", *where, "--dry-run", "--json")
     assert code == 0
     assert [unit["status"] for unit in json.loads(out)["units"]] == ["todo"] * 4
     code, out, err = xeval("run", *where)
@@ -105,7 +104,7 @@ def test_run_show_plan_and_ls_as_tables_and_as_json(xeval: Run, models: Path, tm
     assert (code, told["done"], told["reused"]) == (0, 0, 4)
     left_out = [(problem["subject"], problem["skipped"]) for problem in told["problems"]]
     assert left_out == [("encoder", True), ("paws", True)]  # each can do one of the two tasks that are named
-    code, out, _ = xeval("plan", *where, "--explain")
+    code, out, _ = xeval("run", *where, "--dry-run", "--explain")
     assert out.count("stored") == 4
     code, out, _ = xeval("show", store)
     assert "chance" in out
@@ -119,7 +118,7 @@ def test_run_show_plan_and_ls_as_tables_and_as_json(xeval: Run, models: Path, tm
     code, _, err = xeval("show", store, "--task", "pawx")
     assert code == 2
     assert "did you mean 'pawsx'" in err
-    code, out, _ = xeval("ls", models, "--json")
+    code, out, _ = xeval("checkpoints", "ls", models, "--json")
     rows = {row["checkpoint"]: row for row in json.loads(out)}
     assert set(rows) == {"encoder", "paws"}
     assert rows["paws"]["head"] == "BertForSequenceClassification"
@@ -139,7 +138,7 @@ def test_one_broken_checkpoint_gives_exit_code_1_and_the_others_go_on(
     assert code == 1
     assert "broke off" in err
     assert "encoder · tatoeba · de" in err
-    code, out, err = xeval("ls", models)
+    code, out, err = xeval("checkpoints", "ls", models)
     assert code == 1
     assert "encoder" in out
     assert "broke off" in err
@@ -170,14 +169,24 @@ def test_a_damaged_store_file_is_named(xeval: Run, models: Path, tmp_path: Path)
 
 
 def test_cards_make_a_lineage(xeval: Run, models: Path) -> None:
-    code, _, err = xeval("card", models / "paws", "--phase", "target", "--base", "tiny")
+    code, _, err = xeval("checkpoints", "card", models / "paws", "--phase", "target", "--base", "tiny")
     assert code == 2
     assert "--target" in err
     code, _, _ = xeval(
-        "card", models / "paws", "--phase", "target", "--base", "tiny", "--target", "pawsx-en", "--seed", 1
+        "checkpoints",
+        "card",
+        models / "paws",
+        "--phase",
+        "target",
+        "--base",
+        "tiny",
+        "--target",
+        "pawsx-en",
+        "--seed",
+        1,
     )
     assert code == 0
-    code, out, _ = xeval("ls", models, "--json")
+    code, out, _ = xeval("checkpoints", "ls", models, "--json")
     (paws,) = (row for row in json.loads(out) if row["checkpoint"] == "paws")
     assert paws["target"] == "pawsx-en"
     card = (models / "paws" / "xeval.json").read_text()
@@ -214,7 +223,7 @@ TARGET = ("--phase", "target", "--base", "tiny", "--target", "pawsx-en")
 def test_a_card_with_nonsense_is_refused(
     xeval: Run, models: Path, options: tuple[str, ...], message: str
 ) -> None:
-    code, _, err = xeval("card", models / "paws", *options)
+    code, _, err = xeval("checkpoints", "card", models / "paws", *options)
     assert (code, message in " ".join(err.replace("│", " ").split())) == (2, True), err
     assert not (models / "paws" / "xeval.json").exists()
 

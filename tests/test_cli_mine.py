@@ -480,7 +480,7 @@ def test_a_plan_says_the_recipe_and_what_mining_will_take(
         (folder / f"de-en.{split}.gold").write_text("de-1\ten-1\n")
     where = (tiny_encoder, "--data", tmp_path / "data", "--tasks", "bucc2018", "--languages", "de")
     store = ("--store", tmp_path / "store")
-    code, _, err = xeval("plan", *where, *store, "--recipe", "xtreme", "--layer", 1)
+    code, _, err = xeval("run", "--dry-run", *where, *store, "--recipe", "xtreme", "--layer", 1)
     assert code == 0
     assert (
         "bucc2018: recipe xtreme: layer 1, mean, cosine, margin ratio k=4, matching max, duplicates drop"

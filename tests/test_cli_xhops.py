@@ -1,4 +1,4 @@
-"""``xeval xhops write``: the grid as files, and what is refused."""
+"""``xeval data xhops``: the grid as files, and what is refused."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ Run = Callable[..., tuple[int, str, str]]
 def test_the_files_hold_what_the_tasks_read(tmp_path: Path, xeval: Run) -> None:
     out = tmp_path / "grid"
     few = ("--languages", "th", "--formats", "question", "--hops", "2", "--family", "work")
-    code, _, err = xeval("xhops", "write", out, *few, "--train", 0, "--dev", 0, "--test", 7)
+    code, _, err = xeval("data", "xhops", out, *few, "--train", 0, "--dev", 0, "--test", 7)
     assert code == 0, err
     rows = [
         json.loads(line) for line in (out / "question-test.jsonl").read_text(encoding="utf-8").splitlines()
@@ -31,7 +31,7 @@ def test_wrong_requests_are_refused_before_anything_is_written(tmp_path: Path, x
         (("--format", "xml"), "format is 'xml'"),
         (("--languages", "xx"), "'xx'"),
     ):
-        code, _, err = xeval("xhops", "write", out, *wrong)
+        code, _, err = xeval("data", "xhops", out, *wrong)
         assert code == 2
         assert sentence in err
         assert not out.exists()

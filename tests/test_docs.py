@@ -16,9 +16,8 @@ from xeval.train.recipes import RECIPES, Hyperparameters
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.fixture(scope="module")
-def maker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_tasks_page", DOCS / "tasks.py")
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"make_{name}_page", DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -26,9 +25,15 @@ def maker() -> ModuleType:
     return module
 
 
-def test_the_page_is_up_to_date(maker: ModuleType) -> None:
-    kept = (DOCS / "TASKS.md").read_text(encoding="utf-8")
-    assert kept == maker.page(), "run: python docs/tasks.py"
+@pytest.fixture(scope="module")
+def maker() -> ModuleType:
+    return load("tasks")
+
+
+@pytest.mark.parametrize("name", ["tasks", "api"])
+def test_the_page_is_up_to_date(name: str) -> None:
+    module = load(name)
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: make docs"
 
 
 def test_everything_declared_is_on_the_page(maker: ModuleType) -> None:

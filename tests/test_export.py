@@ -430,13 +430,13 @@ def test_sql_sees_scores_with_predictions_and_units(xeval: Run, store: Path) -> 
         frame.sort_values(key, ignore_index=True),
         check_dtype=False,
     )
-    code, out, _ = xeval("sql", "select count(*) n, min(prediction) p from scores", "--store", store)
+    code, out, _ = xeval("export", "sql", store, "select count(*) n, min(prediction) p from scores")
     assert (code, out) == (0, f"n,p\n{ROWS},بله\n")
     code, out, _ = xeval(
+        "export",
         "sql",
-        "select name, score, settings->>'max_length' as m from units where lang = 'ar' order by 1 limit 1",
-        "--store",
         store,
+        "select name, score, settings->>'max_length' as m from units where lang = 'ar' order by 1 limit 1",
         "--json",
     )
     (row,) = json.loads(out)
@@ -465,7 +465,7 @@ def test_sql_reads_the_store_and_nothing_else(
     xeval: Run, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str, sentence: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, out, err = xeval("sql", statement, "--store", store)
+    code, out, err = xeval("export", "sql", store, statement)
     assert (code, out) == (2, "")
     assert sentence in err
     assert len(err.strip().splitlines()) == 1
@@ -476,7 +476,7 @@ def test_without_duckdb_sql_says_what_to_install(
     xeval: Run, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    code, _, err = xeval("sql", "select 1", "--store", store)
+    code, _, err = xeval("export", "sql", store, "select 1")
     assert code == 2
     assert "pip install duckdb" in err
 
@@ -484,7 +484,6 @@ def test_without_duckdb_sql_says_what_to_install(
 def test_every_command_of_the_group_shows_an_example(xeval: Run) -> None:
     code, listed, _ = xeval("export", "--help")
     assert code == 0
-    for name in ("xtreme", "csv", "parquet", "latex", "eee", "model-card"):
+    for name in ("xtreme", "csv", "parquet", "latex", "eee", "model-card", "depth", "sql"):
         assert name in listed
         assert "Example:" in xeval("export", name, "--help")[1]
-    assert "Example:" in xeval("sql", "--help")[1]

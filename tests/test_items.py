@@ -65,7 +65,7 @@ def declare(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Task]:
 
     def find(name: str) -> Task:
         if name not in known:
-            raise UsageError(f"unknown task {name!r}; `xeval tasks` lists all.")
+            raise UsageError(f"unknown task {name!r}; `xeval data tasks` lists all.")
         return known[name]
 
     def make(kind: object, examples: Sequence[Example], source: object = None, name: str = "own") -> Task:

@@ -49,8 +49,8 @@ def test_checkpoints_that_cannot_do_the_named_task_are_named_with_the_reason_in_
     (adapter / "adapter_config.json").write_text('{"base_model_name_or_path": "xlm-roberta-base"}')
     (adapter / "adapter_model.safetensors").touch()
     where = (models, "--data", data, "--tasks", "xnli", "--languages", "de", "--store", tmp_path / "s")
-    for command in ("plan", "run"):
-        code, out, _ = xeval(command, *where, "--json")
+    for command in (("run", "--dry-run"), ("run",)):
+        code, out, _ = xeval(*command, *where, "--json")
         told = {p["subject"]: p for p in json.loads(out)["problems"] if not p["remark"]}
         assert code == 1
         assert {name: problem["fatal"] for name, problem in told.items()} == {

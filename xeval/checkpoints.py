@@ -157,7 +157,7 @@ class Checkpoint:
             where = ".".join(str(part) for part in first["loc"])
             raise CheckpointError(
                 f"{path}: not a valid lineage card ({where + ': ' if where else ''}{first['msg']}); "
-                "mend it or write a new one with `xeval card`."
+                "mend it or write a new one with `xeval checkpoints card`."
             ) from error
 
     @property
@@ -352,7 +352,7 @@ class Checkpoint:
         if self.lineage is not None and self.lineage.weights not in (None, self.weights_digest):
             raise CheckpointError(
                 f"{self.path}: the weights are not those that its lineage card was written for; train it again, "
-                "or write a new card with `xeval card`."
+                "or write a new card with `xeval checkpoints card`."
             )
 
     @cached_property
@@ -503,7 +503,7 @@ def survey(root: Path) -> Discovery:
     if not checkpoints and not unreadable:
         raise CheckpointError(
             f"{root}: no checkpoint here (no directory with a config.json); "
-            "make one with `xeval base e5-small --out DIR`."
+            "make one with `xeval checkpoints base e5-small --out DIR`."
         )
     return Discovery(tuple(checkpoints), left_out, unreadable)
 

@@ -18,7 +18,7 @@ from itertools import product
 import numpy as np
 from scipy.special import stdtrit
 
-from xeval.analysis.estimate.variance import Scale
+from xeval.analysis.estimate.variance import Estimate, Scale
 from xeval.analysis.frame.arrays import Both, Cell, Study, Weights
 from xeval.analysis.frame.same_source import same_source
 from xeval.conditions import (
@@ -222,6 +222,16 @@ class Contrast:
     unmatched: tuple[tuple[str, ...], ...]
     dropped: tuple[tuple[str, str], ...]
     retention: Mapping[str, tuple[float, float, float] | None]
+
+    @property
+    def points(self) -> Estimate:
+        """The mean over conditions in points."""
+        return self.mean.points
+
+    @property
+    def logit(self) -> Estimate:
+        """The mean over conditions in log-odds."""
+        return self.mean.logit
 
 
 def contrast(study: Study, form: ContrastForm) -> Contrast | None:

@@ -149,4 +149,4 @@ def test_the_head_of_a_task_is_refused_with_what_to_do(
     directory = make_checkpoint(tmp_path / "model", head=f"For{head}")
     problem = RETRIEVAL.head_problem(Checkpoint(directory, "model"), ())
     assert f"its head is BertFor{head}" in problem
-    assert "`xeval card DIR --phase base --base NAME`" in problem
+    assert "`xeval checkpoints card DIR --phase base --base NAME`" in problem

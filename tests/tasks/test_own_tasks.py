@@ -305,19 +305,19 @@ def test_a_task_on_checkpoints_of_another_training_set(
         make_checkpoint(models / name, "ForSequenceClassification", ("false", "true"))
         Lineage(phase="target", base="tiny", target=trained, seed=0).write(models / name)
     asked = ("--tasks", "xhops-claim-2", "--languages", "de", "--limit", 4, "--json")
-    code, out, err = xeval("plan", models, *asked, "--trained-on", "my-claims")
+    code, out, err = xeval("run", "--dry-run", models, *asked, "--trained-on", "my-claims")
     assert code == 0, err
     assert {unit["checkpoint"] for unit in json.loads(out)["units"]} == {"other"}
-    code, out, _ = xeval("plan", models, *asked)
+    code, out, _ = xeval("run", "--dry-run", models, *asked)
     assert {unit["checkpoint"] for unit in json.loads(out)["units"]} == {"own"}
     for wrong in (("--trained-on", "my-claims"), ("--tasks", "tatoeba", "--trained-on", "my-claims")):
-        code, _, err = xeval("plan", models, *wrong)
+        code, _, err = xeval("run", "--dry-run", models, *wrong)
         assert code == 2
         assert "--trained-on" in err
 
 
 def test_options_without_a_file(xeval: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
-    code, _, err = xeval("plan", tmp_path, "--kind", "choice")
+    code, _, err = xeval("run", "--dry-run", tmp_path, "--kind", "choice")
     assert code == 2
     assert "name the file" in err
 
@@ -338,7 +338,9 @@ def test_without_a_training_set_every_fitting_head_is_used(
         make_checkpoint(models / name, "ForSequenceClassification", ("no", "yes"))
     make_checkpoint(models / "encoder")
     Lineage(phase="target", base="tiny", target="mnli", seed=0).write(models / "carded")
-    code, out, _ = xeval("plan", models, "--task-file", rows, "--kind", "classification", "--json")
+    code, out, _ = xeval(
+        "run", "--dry-run", models, "--task-file", rows, "--kind", "classification", "--json"
+    )
     assert code == 0
     assert [problem["subject"] for problem in json.loads(out)["problems"] if problem["skipped"]] == [
         "encoder"

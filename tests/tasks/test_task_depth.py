@@ -247,24 +247,25 @@ def test_from_checkpoint_to_table(
     Lineage(phase="target", base="tiny", target="squad", seed=0).write(path)
     where = ("--data", data, "--store", results, "--languages", "de,zh")
     assert xeval("run", models, *where, "--tasks", "xquad,xquad-depth")[0] == 0
-    code, out, _ = xeval("depth", results, "--json")
+    code, out, _ = xeval("show", "--depth", results, "--json")
     rows = json.loads(out)["depth"]
     assert code == 0
     assert [(row["language"], row["whole"]["items"]) for row in rows] == [("de", 12), ("zh", 12)]
     assert all(row["whole"]["best"] >= row["whole"]["single"] for row in rows)
     out_file = tmp_path / "split.parquet"
-    code, out, _ = xeval("depth", results, "--task", "xquad", "--out", out_file)
+    code, out, _ = xeval("show", "--depth", results, "--task", "xquad")
     assert code == 0
     assert "over best" in out
+    assert xeval("export", "depth", results, "--out", out_file)[0] == 0
     frame = pd.read_parquet(out_file)
     assert set(frame["target"]) <= {"xquad-easy", "xquad-hard"}
     whole = read_scores(results)
     assert len(frame) == len(whole[whole["target"] == "xquad"])
-    code, _, err = xeval("depth", results, "--out", tmp_path / "nowhere" / "x.parquet")
+    code, _, err = xeval("export", "depth", results, "--out", tmp_path / "nowhere" / "x.parquet")
     assert code == 2
     assert "a folder that exists" in err
     # Diagnostics are run when they are named only.
-    code, out, _ = xeval("plan", models, *where, "--json")
+    code, out, _ = xeval("run", models, *where, "--dry-run", "--json")
     assert {unit["task"] for unit in json.loads(out)["units"]} == {"xquad"}
 
 

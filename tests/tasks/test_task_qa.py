@@ -186,7 +186,7 @@ def test_the_hub_is_a_data_root(
     make_checkpoint(tmp_path / "qa", "ForQuestionAnswering")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     where = ["--data", "hub", "--tasks", "xquad", "--languages", "de", "--store", str(tmp_path / "s")]
-    monkeypatch.setattr(sys, "argv", ["xeval", "plan", str(tmp_path / "qa"), *where])
+    monkeypatch.setattr(sys, "argv", ["xeval", "run", "--dry-run", str(tmp_path / "qa"), *where])
     with pytest.raises(SystemExit):
         cli.main()
     err = " ".join(capsys.readouterr().err.split())

@@ -17,18 +17,20 @@ STOPPED = "stopped; what is finished is kept, the same command goes on from ther
 EVALUATE, LOOK, TRAIN = "Evaluate checkpoints", "Look at results", "Make checkpoints"
 
 
-class _InPanels(TyperGroup):
-    """Lists the commands panel by panel, in the order of the work, whatever order they register in."""
+ORDER = "demo run checkpoints data mine score show compare report export study train power doctor".split()
+
+
+class _InOrder(TyperGroup):
+    """Lists the commands in the order of the work, whatever order they register in; former names are not listed."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        place = {panel: number for number, panel in enumerate((EVALUATE, LOOK, TRAIN))}
-        names = super().list_commands(ctx)
-        return sorted(names, key=lambda name: place[getattr(self.commands[name], "rich_help_panel", LOOK)])
+        shown = [name for name in super().list_commands(ctx) if not self.commands[name].hidden]
+        return sorted(shown, key=ORDER.index)
 
 
 app = typer.Typer(
     name="xeval",
-    cls=_InPanels,
+    cls=_InOrder,
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode="markdown",
@@ -38,6 +40,15 @@ app = typer.Typer(
     "shrink when the target task needs multi-hop reasoning? Evaluates stored checkpoints and says so with "
     "honest intervals.\n\nFirst time here? `xeval demo` runs a small study from checkpoint to report.",
 )
+
+
+def group(name: str, panel: str, text: str) -> typer.Typer:
+    """A new group of commands below ``xeval NAME``."""
+    made = typer.Typer(
+        no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]}, help=text
+    )
+    app.add_typer(made, name=name, rich_help_panel=panel)
+    return made
 
 
 @app.callback(invoke_without_command=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xeval.cli import completion
-from xeval.cli.app import EVALUATE, app
+from xeval.cli.app import EVALUATE, app, group
 from xeval.cli.messages import say, warn
 from xeval.cli.options import Json, LanguagesOption, TasksFrom, split
 from xeval.errors import DataError, UsageError, did_you_mean
@@ -16,12 +16,12 @@ from xeval.errors import DataError, UsageError, did_you_mean
 if TYPE_CHECKING:
     from xeval.sources import Source
 
-data_app = typer.Typer(
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Look at published data sets.\n\nExample: `xeval data check data/`",
+data = group(
+    "data",
+    EVALUATE,
+    "Data sets: which tasks there are, what lies in a folder, the built-in grid as files.\n\n"
+    "Example: `xeval data check data/`",
 )
-app.add_typer(data_app, name="data", rich_help_panel=EVALUATE)
 
 DIGITS_SHOWN = 12
 
@@ -41,7 +41,7 @@ class _Check:
     notes: list[str] = field(default_factory=list)
 
 
-@data_app.command()
+@data.command()
 def check(
     root: Annotated[str, typer.Argument(help="Folder with the published data sets, or `hub`.")],
     tasks: Annotated[
@@ -173,24 +173,26 @@ def _print(checks: list[_Check], *, by_language: bool) -> None:
         for note in dict.fromkeys(note for each in checks for note in each.notes):
             say(f"note: {note}")
     elif not rows:
-        say("nothing was found; name a task with --tasks, and `xeval plan` says where it looks for the files")
+        say(
+            "nothing was found; name a task with --tasks, and `xeval run --dry-run` says where it looks for the files"
+        )
 
 
 def _by_task(checks: Iterable[_Check]) -> Iterator[tuple[str, ...]]:
     groups: dict[tuple[str, str], list[_Check]] = {}
     for each in checks:
         groups.setdefault((each.name, each.split), []).append(each)
-    for (name, part), group in groups.items():
-        read = [each for each in group if each.rows is not None]
-        problems = sum(len(each.problems) for each in group)
-        notes = sum(len(each.notes) for each in group)
+    for (name, part), checks_of in groups.items():
+        read = [each for each in checks_of if each.rows is not None]
+        problems = sum(len(each.problems) for each in checks_of)
+        notes = sum(len(each.notes) for each in checks_of)
         if read or problems:
             rows = sum(each.rows or 0 for each in read)
             yield (
                 name,
                 part,
                 str(len(read)),
-                str(len(group)),
+                str(len(checks_of)),
                 f"{rows:,}",
                 str(problems or "-"),
                 str(notes or "-"),
@@ -199,3 +201,87 @@ def _by_task(checks: Iterable[_Check]) -> Iterator[tuple[str, ...]]:
 
 def _count(rows: Any) -> str:
     return "-" if rows is None else f"{rows:,}"
+
+
+@data.command(name="tasks")
+@app.command(name="tasks", hidden=True)
+def list_tasks(tasks_from: TasksFrom = None, as_json: Json = False) -> None:
+    """List the tasks: kind, group, number of languages, metrics, training set, licence; --json names the languages.
+
+    Example: `xeval data tasks`
+    """
+    from xeval.console import display
+    from xeval.tasks import add_tasks_from, all_tasks
+
+    if tasks_from is not None:
+        add_tasks_from(tasks_from)
+    rows: list[dict[str, Any]] = [
+        {
+            "task": task.name,
+            "kind": task.kind.name,
+            "group": task.group,
+            "metrics": list(task.metrics),
+            "training": task.training,
+            "languages": list(task.languages),
+            "licence": task.licence,
+        }
+        for task in all_tasks().values()
+    ]
+    if as_json:
+        display.print_json(rows)
+        return
+    columns = ("task", "kind", "group", "languages", "metrics", "training", "licence")
+    cells = [
+        [
+            str(len(row["languages"]))
+            if c == "languages"
+            else " ".join(row[c])
+            if c == "metrics"
+            else row[c] or ""
+            for c in columns
+        ]
+        for row in rows
+    ]
+    display.print_table(display.table(None, columns, cells))
+
+
+_old_group = typer.Typer(no_args_is_help=True)
+app.add_typer(_old_group, name="xhops", hidden=True)
+
+
+@data.command(name="xhops")
+@_old_group.command(name="write")
+def write_grid(
+    directory: Annotated[Path, typer.Argument(help="A new or empty directory.")],
+    format: Annotated[str, typer.Option(help="jsonl, parquet, squad, or hf (for `datasets`).")] = "jsonl",
+    formats: Annotated[str, typer.Option(help="Of claim, question, choice; empty: all.")] = "",
+    hops: Annotated[str, typer.Option(help="Of 1, 2, 3; empty: all.")] = "",
+    languages: LanguagesOption = "",
+    train: Annotated[int, typer.Option(min=0, help="English training rows of each cell.")] = 4000,
+    dev: Annotated[int, typer.Option(min=0, help="English dev rows of each cell.")] = 500,
+    test: Annotated[int, typer.Option(min=0, help="Test rows of each cell and language.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another benchmark.")] = 0,
+    family: Annotated[str, typer.Option(help="work, dogs or founding; empty: all in turn.")] = "",
+    chains: Annotated[int, typer.Option(help="Chains of facts in a context: the number of candidates.")] = 3,
+    depth: Annotated[int, typer.Option(help="Links of a chain; at least the hops.")] = 3,
+) -> None:
+    """Write the grid with its data card: one seed gives the same files on any machine.
+
+    Example: `xeval data xhops grid --format hf --languages en,de,th`
+    """
+    from xeval import xhops
+
+    asked = {"train": train, "dev": dev, "test": test}
+    written = xhops.write(
+        directory,
+        format,  # type: ignore[arg-type]  # checked there
+        formats=split(formats) or xhops.FORMATS,  # type: ignore[arg-type]
+        hops=[int(n) if n.isdecimal() else n for n in split(hops)] or xhops.HOPS,  # type: ignore[misc]
+        languages=split(languages) or xhops.LANGUAGES,
+        sizes={name: size for name, size in asked.items() if size},  # type: ignore[misc]
+        seed=seed,
+        family=family or None,
+        chains=chains,
+        depth=depth,
+    )
+    say(f"wrote {len(written)} files, the data card first: {written[0]}")

@@ -1,24 +1,22 @@
-"""Commands about checkpoints and their evaluation."""
+"""The command that evaluates checkpoints."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from xeval.cli.app import EVALUATE, app
-from xeval.cli.messages import print_problems, say, warn
+from xeval.cli.messages import print_problems, say
 from xeval.cli.options import (
     Budget,
-    Checkpoints,
     Evaluation,
     Json,
     OwnTasks,
     Retrieval,
-    TasksFrom,
     grouped,
 )
-from xeval.conditions import BASELINE, MIXED, training_sets
 from xeval.errors import UsageError
+
+Explain = Annotated[bool, typer.Option("--explain", help="With --dry-run: say for every unit why.")]
 
 if TYPE_CHECKING:
     from xeval.tasks.mining import Work
@@ -27,7 +25,15 @@ if TYPE_CHECKING:
 @app.command(rich_help_panel=EVALUATE)
 @grouped
 def run(
-    asked: Evaluation, retrieval: Retrieval, own: OwnTasks, token_budget: Budget = 0, as_json: Json = False
+    asked: Evaluation,
+    retrieval: Retrieval,
+    own: OwnTasks,
+    token_budget: Budget = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be computed, and compute nothing.")
+    ] = False,
+    explain: Explain = False,
+    as_json: Json = False,
 ) -> None:
     """Evaluate checkpoints; what the store already holds is not computed again.
 
@@ -45,6 +51,10 @@ def run(
     Without `--tasks`, that task alone is run:
     `xeval run runs/ --task-file my-nli.jsonl --kind classification --trained-on mnli`
     """
+    if dry_run:
+        _show_plan(asked, retrieval, own, explain=explain, as_json=as_json)
+    if explain:
+        raise UsageError("--explain says why a unit would be computed; add --dry-run.")
     from xeval.console.display import Steps, print_json
     from xeval.evaluation import runner
 
@@ -65,19 +75,22 @@ def run(
     raise typer.Exit(0 if outcome.ok else 1)
 
 
-@app.command(rich_help_panel=EVALUATE)
+@app.command(name="plan", hidden=True)
 @grouped
 def plan(
-    asked: Evaluation,
-    retrieval: Retrieval,
-    own: OwnTasks,
-    explain: Annotated[bool, typer.Option("--explain", help="Say for every unit why.")] = False,
-    as_json: Json = False,
+    asked: Evaluation, retrieval: Retrieval, own: OwnTasks, explain: Explain = False, as_json: Json = False
 ) -> None:
-    """Show what `run` would compute, and with --explain why.
+    """As `run --dry-run`.
 
-    Example: `xeval plan runs/ --data data/ --tasks xnli --explain`
+    Example: `xeval run runs/ --data data/ --tasks xnli --dry-run --explain`
     """
+    _show_plan(asked, retrieval, own, explain=explain, as_json=as_json)
+
+
+def _show_plan(
+    asked: Evaluation, retrieval: Retrieval, own: OwnTasks, *, explain: bool, as_json: bool
+) -> NoReturn:
+    """Print what a run would compute, and exit."""
     from dataclasses import asdict
 
     from xeval.console import display
@@ -147,149 +160,3 @@ def _work_line(name: str, work: "Work") -> str:
         f"operations, {duration(work.embedding_seconds)} at the least; memory {search.bytes / 1e9:.1f} GB and "
         f"{work.disk / 1e9:.1f} GB of files beside the model"
     )
-
-
-@app.command(name="ls", rich_help_panel=EVALUATE)
-def list_checkpoints(root: Checkpoints, as_json: Json = False) -> None:
-    """Show the tree of checkpoints: lineage, model, what each can do, and what is wrong with broken ones.
-
-    Example: `xeval ls runs/`
-    """
-    from xeval.checkpoints import Checkpoint
-    from xeval.console import display
-    from xeval.evaluation.runner import suited_tasks
-    from xeval.tasks import all_tasks
-    from xeval.train.lineage import lineage_tree, show_tree
-
-    def able(checkpoint: Checkpoint) -> list[str]:
-        return [task.name for task in suited_tasks(checkpoint, all_tasks().values())[0]]
-
-    branches = lineage_tree(root, able)
-    if as_json:
-        display.print_json([branch.to_json() for branch in branches])
-    else:
-        screen = display.console()
-        screen.print(show_tree(branches, screen.width))
-        for branch in branches:
-            if branch.problem:
-                warn(f"{branch.name}: {branch.problem}")
-            elif branch.state == "left out":
-                say(f"left out: {branch.name}: {branch.note}")
-    raise typer.Exit(1 if any(branch.problem for branch in branches) else 0)
-
-
-@app.command(rich_help_panel=EVALUATE)
-def card(
-    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint's directory.")],
-    phase: Annotated[str, typer.Option(help="base, intermediate or target.")],
-    base: Annotated[str, typer.Option(help="Name of the pretrained encoder.")],
-    condition: Annotated[str, typer.Option(help="Intermediate tasks joined by +, or none.")] = BASELINE,
-    target: Annotated[str | None, typer.Option(help="English training set of the target phase.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Seed of the run.")] = None,
-    new_names: Annotated[
-        bool, typer.Option("--new-names", help="Take names of training sets that are not known here.")
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a card that says how the checkpoint was trained.")
-    ] = False,
-) -> None:
-    """Write a lineage card beside a checkpoint that was trained elsewhere.
-
-    Example: `xeval card runs/xnli-s1 --phase target --base xlm-roberta-large --target mnli --seed 1`
-    """
-    from pydantic import ValidationError
-
-    from xeval.checkpoints import Checkpoint, Lineage
-    from xeval.errors import CheckpointError
-    from xeval.train.intermediates import check_names
-
-    found = Checkpoint(checkpoint, checkpoint.name)
-    found.check(card=False)
-    try:
-        lineage = Lineage.model_validate(
-            {
-                "phase": phase,
-                "base": base,
-                "condition": condition,
-                "target": target,
-                "seed": seed,
-            }
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"--{first['loc'][0]}: {first['msg']}.") from error
-    if not base.strip():
-        raise UsageError("--base is empty; give the name of the pretrained encoder.")
-    if phase == "target" and not target:
-        raise UsageError("a target-phase card needs --target, the name of the English training set.")
-    if phase != "target" and target is not None:
-        raise UsageError(f"--target is for the target phase, not for {phase}; drop it.")
-    if phase == "intermediate" and condition == BASELINE:
-        raise UsageError(
-            "a card of the intermediate phase needs --condition, the sets that it was trained on."
-        )
-    if phase == "base" and condition != BASELINE:
-        raise UsageError("a base has no --condition; drop it, or name another phase.")
-    if not new_names:
-        try:
-            check_names(condition, target)
-        except UsageError as error:
-            raise UsageError(f"{error} For a set of your own add --new-names.") from error
-    elif any(
-        not name or name != name.strip() for name in training_sets(MIXED.join([condition, target or "x"]))
-    ):
-        raise UsageError(
-            f"--condition {condition!r}: names are joined by + or > without blanks; put it right."
-        )
-    try:
-        before = found.lineage
-    except CheckpointError:
-        before = None  # it is damaged, and a new one is the remedy
-    if before is not None and (before.data or before.recipe or before.history) and not force:
-        raise UsageError(
-            f"{checkpoint}: its card says how it was trained (phase {before.phase}, condition {before.condition}); "
-            "to lose that for good add --force."
-        )
-    lineage.weights = found.weights_digest
-    say(f"wrote {lineage.write(checkpoint)}")
-
-
-@app.command(name="tasks", rich_help_panel=EVALUATE)
-def list_tasks(tasks_from: TasksFrom = None, as_json: Json = False) -> None:
-    """List the tasks: kind, group, number of languages, metrics, training set, licence; --json names the languages.
-
-    Example: `xeval tasks`
-    """
-    from xeval.console import display
-    from xeval.tasks import add_tasks_from, all_tasks
-
-    if tasks_from is not None:
-        add_tasks_from(tasks_from)
-    rows: list[dict[str, Any]] = [
-        {
-            "task": task.name,
-            "kind": task.kind.name,
-            "group": task.group,
-            "metrics": list(task.metrics),
-            "training": task.training,
-            "languages": list(task.languages),
-            "licence": task.licence,
-        }
-        for task in all_tasks().values()
-    ]
-    if as_json:
-        display.print_json(rows)
-        return
-    columns = ("task", "kind", "group", "languages", "metrics", "training", "licence")
-    cells = [
-        [
-            str(len(row["languages"]))
-            if c == "languages"
-            else " ".join(row[c])
-            if c == "metrics"
-            else row[c] or ""
-            for c in columns
-        ]
-        for row in rows
-    ]
-    display.print_table(display.table(None, columns, cells))

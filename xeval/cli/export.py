@@ -6,30 +6,37 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xeval.cli.app import LOOK, app
+from xeval.cli.app import LOOK, app, group
 from xeval.cli.messages import say
-from xeval.cli.options import DataOption, Json, Limit, Setting, StoreOption, settings_of
+from xeval.cli.options import (
+    DEFAULT_STORE,
+    DataOption,
+    Json,
+    Limit,
+    Setting,
+    StoreArgument,
+    StoreOption,
+    check_parquet,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from xeval.interop.writers import Answer
 
-export = typer.Typer(
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Write what a store holds in the formats of other programs.\n\n"
+export = group(
+    "export",
+    LOOK,
+    "Write what a store holds in the formats of other programs, or query it.\n\n"
     "Example: `xeval export csv results -o scores.csv`",
 )
-app.add_typer(export, name="export", rich_help_panel=LOOK)
 
-StoreArgument = Annotated[Path, typer.Argument(help="Folder that keeps the results.")]
 ScoresArgument = Annotated[Path, typer.Argument(help="A store, or a CSV or Parquet file of tidy scores.")]
 CheckpointOption = Annotated[str, typer.Option(help="Name of the only checkpoint to export.")]
-_STORE = Path("xeval-store")
 
 
 @export.command(name="xtreme")
 def export_xtreme(
-    store: StoreArgument = _STORE,
+    store: StoreArgument = DEFAULT_STORE,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path("submission"),
     checkpoint: CheckpointOption = "",
     limit: Limit = None,
@@ -55,7 +62,7 @@ def export_xtreme(
 
 @export.command(name="csv")
 def export_csv(
-    store: StoreArgument = _STORE,
+    store: StoreArgument = DEFAULT_STORE,
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("scores.csv"),
     limit: Limit = None,
     setting: Setting = None,
@@ -71,7 +78,7 @@ def export_csv(
 
 @export.command(name="parquet")
 def export_parquet(
-    store: StoreArgument = _STORE,
+    store: StoreArgument = DEFAULT_STORE,
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("scores.parquet"),
     limit: Limit = None,
     setting: Setting = None,
@@ -87,7 +94,7 @@ def export_parquet(
 
 @export.command(name="latex")
 def export_latex(
-    source: ScoresArgument = _STORE,
+    source: ScoresArgument = DEFAULT_STORE,
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("scores.tex"),
     limit: Limit = None,
     setting: Setting = None,
@@ -105,7 +112,7 @@ def export_latex(
 
 @export.command(name="eee")
 def export_eee(
-    store: StoreArgument = _STORE,
+    store: StoreArgument = DEFAULT_STORE,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path("every-eval-ever"),
     organization: Annotated[str, typer.Option(help="Who provides the results.")] = "unknown",
     relationship: Annotated[
@@ -138,7 +145,7 @@ def export_eee(
 
 @export.command(name="model-card")
 def export_model_card(
-    store: StoreArgument = _STORE,
+    store: StoreArgument = DEFAULT_STORE,
     checkpoint: Annotated[
         str, typer.Option(help="Name of the checkpoint; needed where there are several.")
     ] = "",
@@ -163,10 +170,35 @@ def export_model_card(
     say(f"wrote the model-index of {readme}")
 
 
-@app.command(rich_help_panel=LOOK)
-def sql(
+@export.command(name="depth")
+def export_depth(
+    store: StoreArgument = DEFAULT_STORE,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Parquet file to write.")] = Path("depth.parquet"),
+    hard_as_multi_hop: Annotated[
+        bool, typer.Option("--hard-as-multi-hop", help="Put hard items in the group multi-hop QA.")
+    ] = False,
+    limit: Limit = None,
+) -> None:
+    """Write tidy scores of question answering with easy and hard items apart, see `xeval show --depth`.
+
+    Example: `xeval export depth results -o split.parquet --hard-as-multi-hop`
+    """
+    check_parquet(out)
+    write_depth(store, out, limit, hard_as_multi_hop=hard_as_multi_hop)
+
+
+def write_depth(store: Path, out: Path, limit: int | None, *, hard_as_multi_hop: bool) -> None:
+    """Write tidy scores with easy and hard items apart, and say what to do with them."""
+    from xeval.tasks.depth import split_by_depth
+
+    split_by_depth(store, limit, hard_as_multi_hop=hard_as_multi_hop).to_parquet(out, index=False)
+    say(f"wrote {out}; analyse it with: xeval report {out}")
+
+
+@export.command(name="sql")
+def export_sql(
+    store: StoreArgument,
     statement: Annotated[str, typer.Argument(help="One SELECT over the tables scores and units.")],
-    store: StoreOption = _STORE,
     limit: Limit = None,
     setting: Setting = None,
     as_json: Json = False,
@@ -176,7 +208,7 @@ def sql(
     `scores`: condition, target, group, seed, lang, item_id, cluster_id, hops, category, prediction, metric, main, num,
     den, ... `units`: a row per checkpoint, task and language, with score, items, settings, lineage.
 
-    Example: `xeval sql "select name, target, avg(score) from units group by all" --store results`
+    Example: `xeval export sql results "select name, target, avg(score) from units group by all"`
     """
     from xeval.console import display
     from xeval.interop import writers as exports
@@ -188,6 +220,21 @@ def sql(
         _print_table(answer)
     else:
         _print_csv(answer)
+
+
+@app.command(hidden=True)
+def sql(
+    statement: Annotated[str, typer.Argument(help="One SELECT over the tables scores and units.")],
+    store: StoreOption = DEFAULT_STORE,
+    limit: Limit = None,
+    setting: Setting = None,
+    as_json: Json = False,
+) -> None:
+    """As `export sql`.
+
+    Example: `xeval export sql results "select name, target, avg(score) from units group by all"`
+    """
+    export_sql(store, statement, limit, setting, as_json)
 
 
 def _print_table(answer: "Answer") -> None:

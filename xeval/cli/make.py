@@ -1,38 +1,14 @@
-"""Commands that make checkpoints and run whole studies."""
+"""Commands that train the phases of a study and run whole studies."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from xeval.cli.app import TRAIN, app
-from xeval.cli.messages import say
-from xeval.cli.options import read_lines
+from xeval.cli.app import EVALUATE, TRAIN, app
 from xeval.errors import UsageError
 
 WHERE = "Where to train"
-
-
-@app.command(rich_help_panel=TRAIN)
-def base(
-    name: Annotated[str, typer.Argument(help="e5-small (built in), a hub name, or a local directory.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Directory to write.")],
-    layers: Annotated[int | None, typer.Option(min=1, help="Keep only the first N layers.")] = None,
-    trim_to: Annotated[
-        list[Path] | None, typer.Option(help="Keep only the vocabulary of these text files (exact on them).")
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="Revision of the hub repository.")] = None,
-) -> None:
-    """Make a base checkpoint from the built-in weights, the hub, or a directory.
-
-    Example: `xeval base e5-small --out base/e5-small`
-    """
-    from xeval.console.display import spinner
-    from xeval.train.base import make_base
-
-    with spinner(f"making the base checkpoint {name}"):
-        path = make_base(name, out, layers=layers, vocabulary=read_lines(trim_to), revision=revision)
-    say(f"wrote {path}")
 
 
 @app.command(name="train", rich_help_panel=TRAIN)
@@ -117,7 +93,7 @@ def study_command(
     raise typer.Exit(studies.run_study(study, out))
 
 
-@app.command(rich_help_panel=TRAIN)
+@app.command(rich_help_panel=EVALUATE)
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the demo.")] = Path("demo"),
 ) -> None:

@@ -24,6 +24,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 StoreOption = Annotated[
     Path, typer.Option("--store", "-s", help="Folder that keeps the results.", envvar="XEVAL_STORE")
 ]
+StoreArgument = Annotated[
+    Path, typer.Argument(help="Folder that keeps the results.", envvar="XEVAL_STORE", show_envvar=False)
+]
+DEFAULT_STORE = Path("xeval-store")
 
 
 def _data_root(text: str) -> Path:
@@ -246,7 +250,7 @@ class Evaluation:
     """What is evaluated, on what, and how."""
 
     checkpoints: Checkpoints
-    store: StoreOption = Path("xeval-store")
+    store: StoreOption = DEFAULT_STORE
     data: DataOption = None
     tasks: TasksOption = ""
     languages: LanguagesOption = ""
@@ -333,13 +337,7 @@ def split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def read_lines(paths: list[Path] | None) -> list[str] | None:
-    if not paths:
-        return None
-    lines: list[str] = []
-    for path in paths:
-        try:
-            lines.extend(path.read_text(encoding="utf-8").splitlines())
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"--trim-to {path}: cannot be read as UTF-8 text ({error}).") from error
-    return lines
+def check_parquet(out: Path) -> None:
+    """Raises UsageError for a name under which no Parquet file can be written."""
+    if out.suffix != ".parquet" or not out.parent.is_dir():
+        raise UsageError(f"--out {out}: name a .parquet file in a folder that exists.")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xeval.cli.app import LOOK, app
+from xeval.cli.app import EVALUATE, app
 from xeval.cli.messages import warn
 from xeval.cli.options import Json, LanguagesOption, split
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from xeval.interop.submission import SubmissionScores
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(rich_help_panel=EVALUATE)
 def score(
     predictions: Annotated[Path, typer.Argument(help="Folder with TASK/test-LANGUAGE.tsv, .json or .jsonl.")],
     labels: Annotated[Path, typer.Argument(help="Folder with the true labels in files of the same names.")],

@@ -105,7 +105,7 @@ def task(name: str) -> Task:
     if name not in tasks:
         if original := tasks.get(name.removesuffix(depth.SUFFIX)):
             return depth.by_sentence(original)
-        raise UsageError(f"unknown task {name!r}{did_you_mean(name, tasks)}; `xeval tasks` lists all.")
+        raise UsageError(f"unknown task {name!r}{did_you_mean(name, tasks)}; `xeval data tasks` lists all.")
     return tasks[name]
 
 

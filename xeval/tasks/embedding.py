@@ -205,7 +205,7 @@ class Embedding(Kind[Translation]):
         ):
             return (
                 f"its head is {architecture}, retrieval needs a base or intermediate encoder; if it is one, say so "
-                "with `xeval card DIR --phase base --base NAME`"
+                "with `xeval checkpoints card DIR --phase base --base NAME`"
             )
         return None
 

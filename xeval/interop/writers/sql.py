@@ -54,7 +54,7 @@ def query(
         allowed = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
         if len(statements) != 1 or statements[0].type not in allowed:
             raise UsageError(
-                "give one SELECT; a store is only read, and `xeval sql` takes one statement at a time."
+                "give one SELECT; a store is only read, and SQL here takes one statement at a time."
             )
         tables = [("units", _units(units))]
         if re.search(r"\bscores\b", statement, re.IGNORECASE):  # all items of a store may be many
