@@ -109,3 +109,37 @@ def xeval(
         return (code if isinstance(code, int) else 0), captured.out, captured.err
 
     return call
+
+
+@pytest.fixture(scope="session")
+def example_folder(tmp_path_factory: pytest.TempPathFactory, make_checkpoint: Callable[..., Path]) -> Path:
+    """What the examples name: checkpoints, data, scores, a study, an encoder, two texts."""
+    import numpy as np
+    from support.published import write_all
+    from support.synthetic import Task, frame
+    from support.tiny_studies import tiny_study
+
+    import xeval
+    from xeval.checkpoints import Lineage
+
+    root = tmp_path_factory.mktemp("examples")
+    data = write_all(root / "data")
+    for seed, condition in enumerate(("none", "mnli")):
+        path = make_checkpoint(
+            root / "runs" / condition,
+            "ForSequenceClassification",
+            labels=("different", "paraphrase"),
+            seed=seed,
+        )
+        Lineage(phase="target", base="tiny", target="pawsx-en", condition=condition, seed=0).write(path)
+    make_checkpoint(root / "base" / "e5-small")
+    tiny_study(root, root / "base" / "e5-small")
+    for code, name in (("de", "deu.deu"), ("en", "deu.eng")):
+        language, suffix = name.split(".")
+        text = (data / f"tatoeba/tatoeba.{language}-eng.{suffix}").read_text()
+        (root / f"news.{code}").write_text(text)
+    tasks = [Task("pairs", "classification", 70, {"mnli": 4}), Task("hops", "multi-hop QA", 40, {"mnli": 1})]
+    drawn = frame(tasks, np.random.default_rng(0), {"none": 3, "mnli": 3})
+    drawn.to_parquet(root / "scores.parquet")
+    xeval.evaluate(root / "runs", tasks=["pawsx"], data=data, store=root / "results", progress=False)
+    return root

@@ -1,11 +1,14 @@
 """Examples made by the built-in generator: the format x hops grid of ``xeval.xhops`` and its sentences."""
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from xeval.digests import value_digest
 from xeval.examples import Example
+
+KEPT_SETS = 8  # of the nodes of a study, which are trained on few sets
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,16 @@ class GeneratedSource:
     def load(self, root: Path | None, language: str, split: str) -> list[Example]:
         """The generated items: equal parameters give equal items."""
         del root
-        from xeval.xhops import generate
+        return list(_generated(self, language, split))
 
-        known_split = cast(Any, split)  # the generator itself refuses an unknown one
-        parameters = {name: value for name, value in asdict(self).items() if name not in ("format", "hops")}
-        return list(generate(self.format, self.hops, language, known_split, **parameters))
+
+@lru_cache(maxsize=KEPT_SETS)
+def _generated(source: GeneratedSource, language: str, split: str) -> tuple[Example, ...]:
+    from xeval.xhops import generate
+
+    known_split = cast(Any, split)  # the generator itself refuses an unknown one
+    parameters = {name: value for name, value in asdict(source).items() if name not in ("format", "hops")}
+    return tuple(generate(source.format, source.hops, language, known_split, **parameters))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ Draws are orderings by SHAKE-128 digests: the same on every machine, with every 
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 GENERATOR = 2
@@ -57,6 +58,7 @@ FAMILIES = {
 COHORT_STEPS: dict[Split, tuple[int, ...]] = {"train": (0, 3, 4), "dev": (1,), "test": (2,)}
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
+KEPT_WORLDS = 1 << 15
 BLOCK = 12
 """Rows of a family in which label, links asked for and extreme are balanced exactly."""
 
@@ -114,6 +116,7 @@ class World:
         )
 
 
+@lru_cache(maxsize=KEPT_WORLDS)  # all languages, formats and hops are about the same worlds
 def draw_world(
     split: Split, seed: int, family: str, row: int, chains: int = CHAINS, depth: int = DEPTH
 ) -> World:
