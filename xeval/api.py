@@ -362,9 +362,8 @@ class Result(_Table):
         from xeval import reporting
 
         out = Path(folder)
-        reporting.write(
-            self.analysis, self.scores.frame, out, title=title, notes=self.scores.remarks, quiet=True
-        )
+        made = reporting.build(self.analysis, self.scores.frame, title=title, notes=self.scores.remarks)
+        reporting.save(made, out)
         return out / "report.html"
 
 

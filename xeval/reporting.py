@@ -180,23 +180,47 @@ def write(
     Raises:
         StoreError: the files cannot be written.
     """
-    from xeval.analysis.report import analysis_report
-
-    provenance = _provenance(frame) | ({"study file": study_file.name} if study_file else {})
+    provenance = {"study file": study_file.name} if study_file else {}
     with spinner("computing what the report shows", quiet=as_json):
-        made = analysis_report(result, title=title, notes=notes, provenance=provenance, widgets=widgets)
+        made = build(result, frame, title=title, notes=notes, provenance=provenance, widgets=widgets)
     _finish(made, out, as_json=as_json)
 
 
-def _finish(made: "Report", out: Path, *, as_json: bool) -> None:
+def build(
+    result: "Analysis",
+    frame: "pd.DataFrame",
+    *,
+    title: str,
+    notes: Sequence[str] = (),
+    provenance: Mapping[str, str] | None = None,
+    widgets: "Sequence[Widget]" = (),
+) -> "Report":
+    """The report on an analysis; versions and a digest of the scores are added to ``provenance``."""
+    from xeval.analysis.report import analysis_report
+
+    known = _provenance(frame) | dict(provenance or {})
+    return analysis_report(result, title=title, notes=notes, provenance=known, widgets=widgets)
+
+
+def save(made: "Report", out: Path) -> None:
+    """Write a report's files.
+
+    Raises:
+        StoreError: the files cannot be written.
+    """
     from xeval.analysis.report import write as write_files
-    from xeval.analysis.report.render.console import summary
 
     try:
-        with spinner("writing the report", quiet=as_json):
-            write_files(made, out)
+        write_files(made, out)
     except OSError as error:
         raise StoreError(f"{out}: the report cannot be written ({error.strerror}).") from error
+
+
+def _finish(made: "Report", out: Path, *, as_json: bool) -> None:
+    from xeval.analysis.report.render.console import summary
+
+    with spinner("writing the report", quiet=as_json):
+        save(made, out)
     if as_json:
         print_json(made.numbers.get("analysis", {"title": made.title, **made.numbers}))
         return
