@@ -57,10 +57,7 @@ class _Texts:
 
 
 def browser(
-    root: Path,
-    data: Path | None = None,
-    limit: int | None = None,
-    settings: Mapping[str, str] | None = None,
+    root: Path, data: Path | None = None, limit: int | None = None, settings: Mapping[str, str] | None = None
 ) -> "Widget | None":
     """The item browser as a widget of the page; None where no item changed or there is nothing to compare."""
     from xeval.analysis.report import Widget
@@ -79,10 +76,7 @@ def browser(
 
 
 def changed_items(
-    root: Path,
-    data: Path | None = None,
-    limit: int | None = None,
-    settings: Mapping[str, str] | None = None,
+    root: Path, data: Path | None = None, limit: int | None = None, settings: Mapping[str, str] | None = None
 ) -> ItemBrowser:
     """Items that most runs of the baseline have right and most runs of a condition wrong, or the other way round.
 

@@ -85,8 +85,14 @@ def specification(figure: Figure) -> Spec:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawn figure: ``inline`` is an ``<svg>`` element for a page, ``svg`` and ``pdf`` are complete files."""
+    """A drawn figure.
 
+    Attributes:
+        spec: its Vega-Lite specification. ``inline``: an ``<svg>`` element for a page.
+        svg, pdf: complete files.
+    """
+
+    spec: Spec
     inline: str
     svg: str
     pdf: bytes
@@ -97,19 +103,29 @@ def draw(figure: Figure, banner: str = "") -> Drawing:
     import vl_convert
 
     spec = specification(figure)
-    for panel in spec.get("hconcat", [])[1:]:
-        panel["encoding"]["y"] = panel["encoding"]["y"] | {"axis": ROW_AXIS | {"labels": False}}
-    if banner:
-        panels = spec.get("hconcat") or spec["vconcat"][:1]
-        room = 250 if figure.kind == "heat" else sum(panel["width"] for panel in panels)
-        spec["title"] = {"text": textwrap.wrap(banner, int(room / LETTERS)), "offset": 12}
-    text = vl_convert.vegalite_to_svg(spec | {"config": CONFIG | {"aria": False}})
+    text = vl_convert.vegalite_to_svg(_for_paper(spec, banner))
     text = _numbered(figure.name, re.sub(r"(\d\.\d{3})\d+", r"\1", text))
     svg = re.sub(r"var\(--([a-z0-9-]+)\)", lambda found: THEME[found[1]][0], text)
     size = re.search(r'width="[^"]*" height="[^"]*" viewBox="[^"]*"', text)
     opening = f'<svg role="img" aria-label={quoteattr(figure.title)} {size[0] if size else ""}>'
     inline = re.sub(r"<svg[^>]*>", lambda _: opening, text, count=1)
-    return Drawing(inline, svg, vl_convert.svg_to_pdf(svg))
+    return Drawing(spec, inline, svg, vl_convert.svg_to_pdf(svg))
+
+
+def _for_paper(spec: Spec, banner: str) -> Spec:
+    """With a banner, and names of rows at the first panel only."""
+    made = spec | {"config": CONFIG | {"aria": False}}
+    panels = spec.get("hconcat") or spec["vconcat"][:1]
+    if banner:
+        width = sum(panel["width"] for panel in panels if isinstance(panel["width"], int)) or 250
+        made["title"] = {"text": textwrap.wrap(banner, int(width / LETTERS)), "offset": 12}
+    if "hconcat" in spec:
+        bare = {"axis": ROW_AXIS | {"labels": False}}
+        made["hconcat"] = panels[:1] + [
+            panel | {"encoding": panel["encoding"] | {"y": panel["encoding"]["y"] | bare}}
+            for panel in panels[1:]
+        ]
+    return made
 
 
 def _numbered(name: str, svg: str) -> str:

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from xeval.analysis.report.model import Report
-from xeval.analysis.report.vega import THEME, Drawing, specification
+from xeval.analysis.report.vega import THEME, Drawing
 from xeval.digests import cache_root
 from xeval.files import write_whole
 
@@ -20,7 +20,7 @@ def page(report: Report, drawn: Mapping[str, Drawing]) -> str:
         template("render/report.html.jinja").render(
             report=report,
             drawn=drawn,
-            specifications={"charts": {figure.name: specification(figure) for figure in report.figures()}},
+            specifications={"charts": {name: drawing.spec for name, drawing in drawn.items()}},
             theme=THEME,
             css=_text("report.css"),
             script=_text("report.js"),
