@@ -1,11 +1,14 @@
 """What a report consists of: sections of paragraphs, lists, tables, figures and facts, which every renderer reads."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 Kind = Literal["intervals", "scatter", "histogram", "choices", "shares", "heat"]
 Record = dict[str, Any]
+Row = TypeVar("Row")
+Column = tuple[str, Callable[[Row], str]]
+"""A heading, and what stands below it in the row of something."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,20 @@ class Table:
     below: tuple[str, ...] = ()
     main: bool = False
     kind: str = "table"
+
+    @classmethod
+    def of(
+        cls,
+        rows: Sequence[Row],
+        columns: Sequence[Column[Row]],
+        *,
+        keys: Callable[[Row], Mapping[str, str]] | None = None,
+        **more: Any,
+    ) -> "Table":
+        """A table with a row for each of ``rows``."""
+        texts = tuple(tuple(text(row) for _, text in columns) for row in rows)
+        headings = tuple(heading for heading, _ in columns)
+        return cls(columns=headings, rows=texts, keys=tuple(map(keys, rows)) if keys else (), **more)
 
     def key(self, row: int) -> Mapping[str, str]:
         """What the row belongs to."""

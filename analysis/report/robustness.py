@@ -1,13 +1,15 @@
 """Tables of what stands beside the verdict; each is None where the analysis has no such part."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 
+from xeval.analysis.checks.sensitivity import Specification
 from xeval.analysis.estimate.estimands import KEY
-from xeval.analysis.estimate.variance import SCALES
+from xeval.analysis.estimate.variance import SCALES, Estimate, Scale
 from xeval.analysis.frame.arrays import Both
 from xeval.analysis.report.from_items import FromItems
 from xeval.analysis.report.model import Table
+from xeval.analysis.report.tables import row_key, scale_columns
 from xeval.analysis.report.wording import (
     DIGITS,
     UNITS,
@@ -26,6 +28,9 @@ from xeval.analysis.report.wording import (
 from xeval.analysis.result import Analysis
 from xeval.conditions import MEAN
 
+HopsRow = tuple[str, str, str, str, Both]
+"""Target, condition, hops, items, value."""
+
 
 def conditions(analysis: Analysis) -> Table | None:
     """C of every single intermediate task with simultaneous bands."""
@@ -33,21 +38,8 @@ def conditions(analysis: Analysis) -> Table | None:
     if bands is None or len(bands) < 2:
         return None
     answer = _answers(analysis)
-    (family,) = [one for one in analysis.families.families if one.name == "F2"]
-    tests = {one.name: one for one in family.hypotheses}
-    rows = []
-    for band in bands:
-        test = tests[f"C({band.condition})"]
-        rows.append(
-            (
-                band.condition,
-                interval(band.both, "points"),
-                *(bounds(*band.on(scale), DIGITS[scale]) for scale in SCALES),
-                p_value(test.p),
-                p_value(test.adjusted),
-                answer(test.rejected, family.opened),
-            )
-        )
+    (family,) = [family for family in analysis.families.families if family.name == "F2"]
+    tests = {test.name: test for test in family.hypotheses}
     if analysis.robustness.joint:
         how = (
             f"max-T over {replicates(analysis)} joint Multi-Bootstrap replicates, which know that all C(k) share the "
@@ -55,43 +47,43 @@ def conditions(analysis: Analysis) -> Table | None:
         )
     else:
         how = "Bonferroni's bound; p adjusted by Holm's method"
-    return Table(
+    return Table.of(
+        bands,
+        [
+            ("condition", lambda band: band.condition),
+            (f"points [{level(analysis)} alone]", lambda band: interval(band.both, "points")),
+            ("band, points", lambda band: bounds(*band.on("points"), DIGITS["points"])),
+            ("band, log-odds", lambda band: bounds(*band.on("logit"), DIGITS["logit"])),
+            ("p", lambda band: p_value(tests[f"C({band.condition})"].p)),
+            ("adjusted p", lambda band: p_value(tests[f"C({band.condition})"].adjusted)),
+            ("shown", lambda band: answer(tests[f"C({band.condition})"].rejected, family.opened)),
+        ],
         title="C of each intermediate task",
         caption=(
             f"C(k) = {KEY.formula}, for one intermediate task at a time. The bands hold for all {len(bands)} at once "
             f"with {percent(analysis)} confidence ({how}). p: the larger of the two scales', over "
             f"new seeds and new items. {size_of_contrast(analysis)}"
         ),
-        columns=(
-            "condition",
-            f"points [{level(analysis)} alone]",
-            "band, points",
-            "band, log-odds",
-            "p",
-            "adjusted p",
-            "shown",
-        ),
-        rows=tuple(rows),
         name="conditions",
     )
 
 
 def tests(analysis: Analysis) -> Table | None:
     """The families of tests in their order, without those of single cells."""
-    rows, answer = [], _answers(analysis)
-    for family in analysis.families.families:
-        if not family.name.startswith("F3"):
-            rows += [
-                (
-                    family.title if place == 0 else "",
-                    one.name,
-                    number(one.value, 2),
-                    p_value(one.p),
-                    p_value(one.adjusted),
-                    answer(one.rejected, family.opened),
-                )
-                for place, one in enumerate(family.hypotheses)
-            ]
+    answer = _answers(analysis)
+    rows = [
+        (
+            family.title if place == 0 else "",
+            test.name,
+            number(test.value, 2),
+            p_value(test.p),
+            p_value(test.adjusted),
+            answer(test.rejected, family.opened),
+        )
+        for family in analysis.families.families
+        if not family.name.startswith("F3")
+        for place, test in enumerate(family.hypotheses)
+    ]
     if not rows:
         return None
     why = {
@@ -116,23 +108,26 @@ def tests(analysis: Analysis) -> Table | None:
 
 def counts(analysis: Analysis) -> Table | None:
     """In how many languages a gain is shown, per target and condition."""
-    rows = tuple(
-        (one.target, one.condition, str(one.languages), str(one.higher), str(one.lower))
-        for one in sorted(analysis.families.counts, key=lambda one: (one.target, one.condition))
-    )
-    if not rows:
+    found = sorted(analysis.families.counts, key=lambda count: (count.target, count.condition))
+    if not found:
         return None
-    return Table(
+    return Table.of(
+        found,
+        [
+            ("target", lambda count: count.target),
+            ("condition", lambda count: count.condition),
+            ("languages", lambda count: str(count.languages)),
+            ("above 0 in at least", lambda count: str(count.higher)),
+            ("below 0 in at least", lambda count: str(count.lower)),
+        ],
+        keys=lambda count: {"target": count.target, "condition": count.condition},
         title="In how many languages",
         caption=(
             f"With {percent(analysis)} confidence the gain is above (below) 0 on both scales in at "
             "least so many of the transfer languages: partial-conjunction counts by Bonferroni, as languages share "
             "items and runs; each direction at half the level. Which languages they are is not said."
         ),
-        columns=("target", "condition", "languages", "above 0 in at least", "below 0 in at least"),
-        rows=rows,
         labels=2,
-        keys=tuple({"target": row[0], "condition": row[1]} for row in rows),
     )
 
 
@@ -141,19 +136,24 @@ def bootstrap(analysis: Analysis) -> Table | None:
     found, key = analysis.robustness.bootstrap, analysis.contrasts.get(KEY.name)
     if found is None or key is None:
         return None
-    rows = []
-    for scale in SCALES:
-        one, closed, digits = found[scale], key.mean.on(scale), DIGITS[scale]
-        rows.append(
-            (
-                UNITS[scale],
-                interval(key.mean, scale),
-                f"{closed.se if closed.seeds_estimable else closed.variance_items**0.5:.{digits}f}",
-                bounds(one.low, one.high, DIGITS[scale]) + ("" if one.seeds_estimable else "*"),
-                f"{one.se:.{digits}f}",
-            )
-        )
-    return Table(
+
+    def closed_form_error(scale: Scale) -> str:
+        closed = key.mean.on(scale)
+        return f"{closed.se if closed.seeds_estimable else closed.variance_items**0.5:.{DIGITS[scale]}f}"
+
+    def percentiles(scale: Scale) -> str:
+        ends = bounds(found[scale].low, found[scale].high, DIGITS[scale])
+        return ends + ("" if found[scale].seeds_estimable else "*")
+
+    return Table.of(
+        SCALES,
+        [
+            ("C in", lambda scale: UNITS[scale]),
+            (f"closed form [{level(analysis)}]", lambda scale: interval(key.mean, scale)),
+            ("SE", closed_form_error),
+            (f"Multi-Bootstrap [{level(analysis)}]", percentiles),
+            ("SE", lambda scale: f"{found[scale].se:.{DIGITS[scale]}f}"),
+        ],
         title="C by the Multi-Bootstrap",
         caption=(
             f"Percentile interval of {replicates(analysis)} replicates that draw runs and item clusters anew, "
@@ -161,14 +161,6 @@ def bootstrap(analysis: Analysis) -> Table | None:
             f"short where runs differ much, and too long where they do not. {size_of_contrast(analysis)}"
             + items_only(not key.mean.points.seeds_estimable)
         ),
-        columns=(
-            "C in",
-            f"closed form [{level(analysis)}]",
-            "SE",
-            f"Multi-Bootstrap [{level(analysis)}]",
-            "SE",
-        ),
-        rows=tuple(rows),
     )
 
 
@@ -180,20 +172,9 @@ def choices(analysis: Analysis) -> Table | None:
     rows = []
     for name in ("", *curve.varied):
         shown = curve.specifications if name == "scale" else curve.on("points")
-        for value in dict.fromkeys(sorted(one.choices.get(name, "all") for one in shown)):
-            listed = [one for one in shown if one.choices.get(name, "all") == value]
-            values = [one.estimate.value for one in listed]
-            digits = DIGITS["logit" if (name, value) == ("scale", "logit") else "points"]
-            rows.append(
-                (
-                    name or "all, in points",
-                    value if name else "",
-                    str(len(listed)),
-                    *(number(one, digits) for one in (min(values), median(values), max(values))),
-                    str(sum(one.significant and one.estimate.value < 0.0 for one in listed)),
-                    str(sum(one.significant and one.estimate.value > 0.0 for one in listed)),
-                )
-            )
+        for value in dict.fromkeys(sorted(made.choices.get(name, "all") for made in shown)):
+            listed = [made for made in shown if made.choices.get(name, "all") == value]
+            rows.append((name or "all, in points", value if name else "", listed))
     return Table(
         title="Specification curve",
         caption=(
@@ -205,17 +186,24 @@ def choices(analysis: Analysis) -> Table | None:
             "their number."
         ),
         columns=(
-            "choice",
-            "value",
-            "number",
-            "lowest C",
-            "median C",
-            "highest C",
-            "below 0 shown",
-            "above 0 shown",
+            *("choice", "value", "number", "lowest C", "median C", "highest C"),
+            *("below 0 shown", "above 0 shown"),
         ),
-        rows=tuple(rows),
+        rows=tuple((name, value, *_spread(listed, name, value)) for name, value, listed in rows),
         labels=2,
+    )
+
+
+def _spread(listed: Sequence[Specification], name: str, value: str) -> tuple[str, ...]:
+    """How many specifications, their lowest, median and highest C, and how many lie below and above 0."""
+    values = [made.estimate.value for made in listed]
+    digits = DIGITS["logit" if (name, value) == ("scale", "logit") else "points"]
+    shown = [made.estimate.value for made in listed if made.significant]
+    return (
+        str(len(listed)),
+        *(number(found, digits) for found in (min(values), median(values), max(values))),
+        str(sum(found < 0.0 for found in shown)),
+        str(sum(found > 0.0 for found in shown)),
     )
 
 
@@ -225,19 +213,18 @@ def leave_one_out(analysis: Analysis) -> Table | None:
     if found is None or key is None:
         return None
 
-    def numbers(both: Both) -> tuple[str, ...]:
-        return tuple(interval(both, scale) for scale in SCALES)
+    parts = [("nothing", "", key.mean), *((part.kind, part.name, part.both) for part in found)]
 
-    return Table(
+    def both(part: tuple[str, str, Both]) -> Both:
+        return part[2]
+
+    return Table.of(
+        parts,
+        [("left out", lambda part: part[0]), ("", lambda part: part[1]), *scale_columns(analysis, both)],
         title="C without one part",
         caption=(
             "C with one target, language or intermediate task left out, each with its own two-way t interval. "
             f"{size_of_contrast(analysis)}" + items_only(not key.mean.points.seeds_estimable)
-        ),
-        columns=("left out", "", *(f"{UNITS[scale]} [{level(analysis)}]" for scale in SCALES)),
-        rows=(
-            ("nothing", "", *numbers(key.mean)),
-            *((one.kind, one.name, *numbers(one.both)) for one in found),
         ),
         labels=2,
         strong=frozenset({0}),
@@ -248,8 +235,8 @@ def leave_one_out(analysis: Analysis) -> Table | None:
 
 def other_scales(analysis: Analysis) -> Table | None:
     """C on the scales that the verdict does not use."""
-    found, key = analysis.robustness.scales, analysis.contrasts.get(KEY.name)
-    if not found or key is None:
+    scales, key = analysis.robustness.scales, analysis.contrasts.get(KEY.name)
+    if not scales or key is None:
         return None
     return Table(
         title="C on other scales",
@@ -259,7 +246,7 @@ def other_scales(analysis: Analysis) -> Table | None:
             f"{size_of_contrast(analysis)}" + items_only(not key.mean.points.seeds_estimable)
         ),
         columns=("scale", "unit", f"C [{level(analysis)}]"),
-        rows=tuple((one.scale, one.unit, with_interval(one.estimate, 3)) for one in found),
+        rows=tuple((found.scale, found.unit, with_interval(found.estimate, 3)) for found in scales),
         labels=2,
         name="scales",
     )
@@ -275,74 +262,55 @@ def _answers(analysis: Analysis) -> Callable[[bool, bool], str]:
 
 def hops(analysis: Analysis, items: FromItems) -> Table:
     """Gain by hops within each multi-hop target, and the change per hop."""
-    rows: list[tuple[str, ...]] = []
-    keys = []
-    strong = set()
-    for gain in items.hop_gains:
-        own = (str(gain.hops), f"{gain.items:,}")
-        rows.append(
-            (gain.target, condition_name(gain.condition), *own, *(interval(gain.both, s) for s in SCALES))
-        )
-        keys.append(_key(gain.target, gain.condition))
-    for slope in items.hop_slopes:
-        strong.add(len(rows))
-        own = (f"per hop, {slope.hops[0]} to {slope.hops[1]}", "")
-        rows.append(
-            (slope.target, condition_name(slope.condition), *own, *(interval(slope.both, s) for s in SCALES))
-        )
-        keys.append(_key(slope.target, slope.condition))
-    return Table(
+    rows: list[HopsRow] = [
+        (gain.target, gain.condition, str(gain.hops), f"{gain.items:,}", gain.both)
+        for gain in items.hop_gains
+    ]
+    rows += [
+        (slope.target, slope.condition, f"per hop, {slope.hops[0]} to {slope.hops[1]}", "", slope.both)
+        for slope in items.hop_slopes
+    ]
+
+    def both(row: HopsRow) -> Both:
+        return row[4]
+
+    return Table.of(
+        rows,
+        [
+            ("target", lambda row: row[0]),
+            ("condition", lambda row: condition_name(row[1])),
+            ("hops", lambda row: row[2]),
+            ("items", lambda row: row[3]),
+            *scale_columns(analysis, both),
+        ],
+        keys=lambda row: row_key(row[0], row[1]),
         title="Gain by hops",
         caption=(
             "Gain over the baseline on the items of each number of hops, mean over the transfer languages that all of "
             "them have. Per hop: difference between the ends divided by the hops between. Two-way (seed × item "
             "cluster) t intervals."
         ),
-        columns=(
-            "target",
-            "condition",
-            "hops",
-            "items",
-            *(f"{UNITS[scale]} [{level(analysis)}]" for scale in SCALES),
-        ),
-        rows=tuple(rows),
         labels=3,
-        strong=frozenset(strong),
-        keys=tuple(keys),
+        strong=frozenset(range(len(items.hop_gains), len(rows))),
         folded=True,
     )
 
 
 def components(analysis: Analysis) -> Table:
     """Standard errors from items and from seeds, in points."""
-    listed: list[tuple[str, str, Both, dict[str, str]]] = [
-        (name, "", one.mean, {}) for name, one in analysis.contrasts.items()
+    rows: list[tuple[str, str, Estimate, dict[str, str]]] = [
+        (name, "", contrast.mean.points, {}) for name, contrast in analysis.contrasts.items()
     ]
-    listed += [
-        (f"G({gain.subject})", condition_name(gain.condition), gain.both, {})
+    rows += [
+        (f"G({gain.subject})", condition_name(gain.condition), gain.both.points, {})
         for gain in analysis.groups
         if gain.condition == MEAN
     ]
-    listed += [
-        (gain.subject, gain.condition, gain.both, _key(gain.subject, gain.condition))
+    rows += [
+        (gain.subject, gain.condition, gain.both.points, row_key(gain.subject, gain.condition))
         for gain in analysis.tasks
         if gain.condition != MEAN
     ]
-    rows = []
-    for name, condition, both, _ in listed:
-        one = both.points
-        known = one.seeds_estimable
-        rows.append(
-            (
-                name,
-                condition,
-                f"{one.variance_items**0.5:.3f}",
-                f"{max(0.0, one.variance_seeds) ** 0.5:.3f}" if known else "–",
-                f"{one.se:.3f}" if known else "–",
-                f"{100 * one.share_seeds:.0f} %" if known else "–",
-                f"{one.df if known else one.df_items:.1f}",
-            )
-        )
     return Table(
         title="Standard errors by their source",
         caption=(
@@ -350,11 +318,16 @@ def components(analysis: Analysis) -> Table:
             "condition has one run."
         ),
         columns=("", "condition", "SE, items", "SE, seeds", "SE", "seeds", "df"),
-        rows=tuple(rows),
+        rows=tuple((name, condition, *_errors(points)) for name, condition, points, _ in rows),
         labels=2,
-        keys=tuple(key for *_, key in listed),
+        keys=tuple(key for *_, key in rows),
     )
 
 
-def _key(target: str, condition: str) -> dict[str, str]:
-    return {"target": target} | ({} if condition == MEAN else {"condition": condition})
+def _errors(points: Estimate) -> tuple[str, ...]:
+    """Standard errors from items, from seeds and from both, the seeds' share of the variance, degrees of freedom."""
+    items = f"{points.variance_items**0.5:.3f}"
+    if not points.seeds_estimable:
+        return (items, "–", "–", "–", f"{points.df_items:.1f}")
+    seeds, share = max(0.0, points.variance_seeds) ** 0.5, 100 * points.share_seeds
+    return (items, f"{seeds:.3f}", f"{points.se:.3f}", f"{share:.0f} %", f"{points.df:.1f}")

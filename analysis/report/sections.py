@@ -207,7 +207,7 @@ def _languages(analysis: Analysis, banner: str) -> Blocks:
         drawn = figures.heat_map(analysis, condition)
         table = tables.cell_gains(analysis, condition)
         yield Figures((drawn,), heading=condition, condition=condition, table=table)
-    yield from (replace(table, folded=True) for table in tables.language_scores(analysis))
+    yield from tables.language_scores(analysis)
 
 
 def _bootstrap(analysis: Analysis, items: FromItems | None) -> Blocks:

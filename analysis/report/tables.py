@@ -1,18 +1,21 @@
 """The report's main tables as rows of text: gains, contrasts, scores."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from xeval.analysis.estimate import estimands as forms
-from xeval.analysis.estimate.variance import SCALES
+from xeval.analysis.estimate.variance import SCALES, Scale
 from xeval.analysis.frame.arrays import Both
 from xeval.analysis.report.figures import languages_by_distance, marks
-from xeval.analysis.report.model import Table
+from xeval.analysis.report.model import Column, Row, Table
 from xeval.analysis.report.wording import (
     CELL_MARKS,
+    UNITS,
     bounds,
     condition_name,
     condition_slugs,
+    count,
     interval,
     items_only,
     level,
@@ -32,33 +35,40 @@ from xeval.conditions import (
     SINGLE_HOP_QA,
 )
 
+GroupRow = tuple[str, str, Both, Sequence[str]]
+"""Name, formula, value, and the names of the targets."""
+
 
 def summary(analysis: Analysis) -> Table | None:
     """Table 1: group gains and contrasts, averaged over the single intermediate tasks; None without transfer."""
-    verdict = analysis.verdict
-    rows: list[tuple[str, ...]] = []
+    rows: list[GroupRow] = []
     for gain in analysis.groups:
         if gain.condition == MEAN:
-            targets = len(analysis.group(gain.subject))
-            rows.append(
-                (
-                    f"G({gain.subject})",
-                    f"{targets} target{'s' if targets > 1 else ''}",
-                    *_numbers(gain.both, analysis, [target.name for target in analysis.group(gain.subject)]),
-                )
-            )
-    strong: set[int] = set()
-    grid = {form.name for form in forms.GRID}
-    for name, contrast in analysis.contrasts.items():
-        if name not in grid:
-            strong.add(len(rows))
-            rows.append(
-                (name, contrast.form.formula, *_numbers(contrast.mean, analysis, analysis.differ(contrast)))
-            )
+            names = [target.name for target in analysis.group(gain.subject)]
+            rows.append((f"G({gain.subject})", count(len(names), "target"), gain.both, names))
+    groups = len(rows)
+    rows += [
+        (name, contrast.form.formula, contrast.mean, analysis.differ(contrast))
+        for name, contrast in analysis.contrasts.items()
+        if contrast.form not in forms.GRID
+    ]
     if not rows:
         return None
-    margins, inner = verdict.margins, 200 * analysis.method.confidence - 100
-    return Table(
+    answers = {True: "yes", False: "no", None: "–"}
+
+    def value(row: GroupRow) -> Both:
+        return row[2]
+
+    margins, inner = analysis.verdict.margins, 200 * analysis.method.confidence - 100
+    return Table.of(
+        rows,
+        [
+            ("", lambda row: row[0]),
+            ("", lambda row: row[1]),
+            *_estimates(analysis, value),
+            ("detectable", lambda row: _known(row[2], f"{row[2].points.detectable():.2f}")),
+            ("in margin", lambda row: answers[analysis.equivalent(row[2], row[3])]),
+        ],
         title="Table 1. Mean gains and contrasts",
         caption=(
             f"{_conditions(analysis)}. Group gains are over all targets and all their transfer languages, "
@@ -70,19 +80,8 @@ def summary(analysis: Analysis) -> Table | None:
             f"±{margins['points']:g} points and ±{margins['logit']:g} log-odds; – where a target is not learnt, runs "
             "are copies, or a trained condition has one run." + _star(analysis)
         ),
-        columns=(
-            "",
-            "",
-            f"points [{level(analysis)}]",
-            f"log-odds [{level(analysis)}]",
-            "df",
-            "seeds",
-            "detectable",
-            "in margin",
-        ),
-        rows=tuple(rows),
         labels=2,
-        strong=frozenset(strong),
+        strong=frozenset(range(groups, len(rows))),
         aside=1,
         name="contrasts",
         basis=sample(analysis),
@@ -90,21 +89,26 @@ def summary(analysis: Analysis) -> Table | None:
     )
 
 
-def collapsed(analysis: Analysis) -> tuple[Table, Table] | None:
-    """The runs that learnt nothing, and what changes without them; None where there are none."""
+def collapsed(analysis: Analysis) -> tuple[Table, ...]:
+    """The runs that learnt nothing, and what changes without them; none where there are none."""
     found = analysis.collapse
     if found is None:
-        return None
+        return ()
     by_reason: dict[tuple[str, str, str], list[str]] = {}
     for run in found.runs:
         by_reason.setdefault((run.target, run.condition, run.reason), []).append(seed_name(run.seed))
-    runs = Table(
+    runs = Table.of(
+        list(by_reason),
+        [
+            ("target", lambda reason: reason[0]),
+            ("condition", lambda reason: reason[1]),
+            ("seeds", lambda reason: ", ".join(by_reason[reason])),
+            ("why", lambda reason: reason[2]),
+        ],
+        keys=lambda reason: {"target": reason[0], "condition": reason[1]},
         title="Collapsed runs",
         caption=f"{found.rule} They stay in every other number of this report.",
-        columns=("target", "condition", "seeds", "why"),
-        rows=tuple((target, name, ", ".join(seeds), why) for (target, name, why), seeds in by_reason.items()),
         labels=4,
-        keys=tuple({"target": target, "condition": name} for target, name, _ in by_reason),
         name="collapsed",
         main=True,
     )
@@ -113,21 +117,22 @@ def collapsed(analysis: Analysis) -> tuple[Table, Table] | None:
         caption=f"{found.sentence} –: cannot be computed without them." + _star(analysis),
         columns=(
             "",
-            f"points, all runs [{level(analysis)}]",
-            "points, without",
-            f"log-odds, all runs [{level(analysis)}]",
-            "log-odds, without",
+            *(
+                heading
+                for scale in SCALES
+                for heading in (f"{UNITS[scale]}, all runs [{level(analysis)}]", f"{UNITS[scale]}, without")
+            ),
         ),
         rows=tuple(
             (
-                one.name,
+                change.name,
                 *(
                     interval(both, scale) if both else "–"
                     for scale in SCALES
-                    for both in (one.all_runs, one.without)
+                    for both in (change.all_runs, change.without)
                 ),
             )
-            for one in found.compared
+            for change in found.compared
         ),
         name="collapsed-without",
         main=True,
@@ -140,36 +145,31 @@ def grid(analysis: Analysis) -> Table | None:
     found = analysis.contrasts
     if forms.GRID[0].name not in found:
         return None
-    one = found[forms.GRID[0].name]
-
-    def gain(group: str) -> str:
-        return interval(one.parts[group], "points")
-
-    def difference(name: str) -> str:
-        return interval(found[name].mean, "points")
-
+    corner = found[forms.GRID[0].name]
+    gain = {group: interval(both, "points") for group, both in corner.parts.items()}
+    apart = {name: interval(contrast.mean, "points") for name, contrast in found.items()}
     return Table(
         title="Answer format × hops",
         caption=(
-            f"Gain in points on the shared languages ({', '.join(one.languages)}). {_conditions(analysis)}. The "
+            f"Gain in points on the shared languages ({', '.join(corner.languages)}). {_conditions(analysis)}. The "
             "corner at the bottom right is the interaction: the effect of hops "
-            f"in QA minus that in classification. Means over the other factor: hops {difference('hops')}; "
-            f"format {difference('format')}."
+            f"in QA minus that in classification. Means over the other factor: hops {apart['hops']}; "
+            f"format {apart['format']}."
         ),
         columns=("", "one hop", "several hops", "difference"),
         rows=(
             (
                 "classification",
-                gain(CLASSIFICATION),
-                gain(MULTI_HOP_CLASSIFICATION),
-                difference("hops in classification"),
+                gain[CLASSIFICATION],
+                gain[MULTI_HOP_CLASSIFICATION],
+                apart["hops in classification"],
             ),
-            ("QA", gain(SINGLE_HOP_QA), gain(MULTI_HOP_QA), difference("hops in QA")),
+            ("QA", gain[SINGLE_HOP_QA], gain[MULTI_HOP_QA], apart["hops in QA"]),
             (
                 "difference",
-                difference("format at one hop"),
-                difference("format at several hops"),
-                difference("hops x format"),
+                apart["format at one hop"],
+                apart["format at several hops"],
+                apart["hops x format"],
             ),
         ),
         strong=frozenset({2}),
@@ -182,69 +182,45 @@ def grid(analysis: Analysis) -> Table | None:
 def retrieval(analysis: Analysis) -> Table | None:
     """Gains on retrieval, which needs no target training; None where there is none."""
     names = {target.name for target in analysis.group(RETRIEVAL)}
-    gains = [gain for gain in analysis.tasks if gain.subject in names]
+    gains = [gain for gain in _unique_means(analysis.tasks) if gain.subject in names]
     if not gains:
         return None
-    return Table(
+    return Table.of(
+        gains,
+        [*GAIN_NAMES, *_estimates(analysis, _both)],
+        keys=_gain_key,
         title="Retrieval",
         caption=(
             "Gains over the baseline without any target training. A deterministic baseline (seed −1) has no "
             "seed variance." + _star(analysis)
         ),
-        columns=(
-            "target",
-            "condition",
-            f"points [{level(analysis)}]",
-            f"log-odds [{level(analysis)}]",
-            "df",
-            "seeds",
-        ),
-        rows=tuple(
-            (gain.subject, condition_name(gain.condition), *_numbers(gain.both, analysis, [gain.subject])[:4])
-            for gain in _unique_means(gains)
-        ),
         labels=2,
-        keys=tuple(_gain_key(gain) for gain in _unique_means(gains)),
     )
 
 
 def task_gains(analysis: Analysis) -> Table | None:
     """G(k,t) with both intervals; None without transfer."""
     groups = {target.name: target.group for target in analysis.targets.values()}
-    order = {group: place for place, group in enumerate(GROUPS)}
-    gains = sorted(_unique_means(analysis.tasks), key=lambda gain: order[groups[gain.subject]])
-    rows = []
-    for gain in gains:
-        low, high = gain.both.points.items_interval()
-        rows.append(
-            (
-                gain.subject,
-                groups[gain.subject],
-                condition_name(gain.condition),
-                interval(gain.both, "points"),
-                bounds(low, high, 2),
-                interval(gain.both, "logit"),
-                f"{gain.both.points.clusters:,}",
-            )
-        )
-    if not rows:
+    gains = sorted(_unique_means(analysis.tasks), key=lambda gain: GROUPS.index(groups[gain.subject]))
+    if not gains:
         return None
-    return Table(
+    (target, condition), (points, logit) = GAIN_NAMES, scale_columns(analysis, _both)
+    return Table.of(
+        gains,
+        [
+            target,
+            ("group", lambda gain: groups[gain.subject]),
+            condition,
+            points,
+            ("items only", lambda gain: bounds(*gain.both.points.items_interval(), 2)),
+            logit,
+            ("clusters", lambda gain: f"{gain.both.points.clusters:,}"),
+        ],
+        keys=_gain_key,
         title="Gain per target and condition",
         caption="Unweighted mean over the transfer languages. Items only: the interval for these very runs."
         + _star(analysis),
-        columns=(
-            "target",
-            "group",
-            "condition",
-            f"points [{level(analysis)}]",
-            "items only",
-            f"log-odds [{level(analysis)}]",
-            "clusters",
-        ),
-        rows=tuple(rows),
         labels=3,
-        keys=tuple(_gain_key(gain) for gain in gains),
         name="gains",
         basis=f"Two-way (seed × item cluster) t intervals. {sample(analysis)}",
         folded=True,
@@ -254,25 +230,22 @@ def task_gains(analysis: Analysis) -> Table | None:
 
 def cell_gains(analysis: Analysis, condition: str) -> Table:
     """g(k,t,l) of one condition in points: languages by distance to English x targets."""
-    targets = [target for group in GROUPS for target in analysis.group(group)]
-    cells = {(gain.subject, gain.lang): gain.both for gain in analysis.cells if gain.condition == condition}
-    shown = marks(analysis)
-    rows = []
-    for lang in languages_by_distance(analysis):
-        row = [lang]
-        for target in targets:
-            both = cells.get((target.name, lang))
-            row.append(
-                ""
-                if both is None
-                else number(both.points.value, 1) + shown.get((condition, target.name, lang), "")
-            )
-        rows.append(tuple(row))
+    targets = [target.name for group in GROUPS for target in analysis.group(group)]
+    signs = marks(analysis)
+    cells = {
+        (gain.lang, gain.subject): number(gain.both.points.value, 1)
+        + signs.get((condition, gain.subject, gain.lang), "")
+        for gain in analysis.cells
+        if gain.condition == condition
+    }
     return Table(
         title=f"Gain per language and target after {condition}",
         caption=f"Points over the baseline. {CELL_MARKS}",
-        columns=("language", *(target.name for target in targets)),
-        rows=tuple(rows),
+        columns=("language", *targets),
+        rows=tuple(
+            (lang, *(cells.get((lang, target), "") for target in targets))
+            for lang in languages_by_distance(analysis)
+        ),
         name=f"gains-{condition_slugs(analysis.conditions)[condition]}",
         basis=sample(analysis),
     )
@@ -350,30 +323,31 @@ def language_scores(analysis: Analysis) -> list[Table]:
     """One table per target: score ± spread between runs, per language and condition."""
     by_cell = {(score.condition, score.target, score.lang): score for score in analysis.scores}
     tables = []
-    for group in GROUPS:
-        for target in analysis.group(group):
-            rows = []
-            for lang in target.languages:
-                cells = [by_cell.get((name, target.name, lang)) for name in (BASELINE, *analysis.conditions)]
-                rows.append(
-                    (
-                        lang,
-                        f"{target.items[lang]:,}",
-                        f"{target.clusters[lang]:,}",
-                        _mean([target.chance[lang]], 100.0),
-                        *map(_score, cells),
-                    )
-                )
-            runs = ", ".join(f"{name} {len(seeds)}" for name, seeds in target.seeds.items())
-            tables.append(
-                Table(
-                    title=f"{target.name} ({target.group}, {target.metric})",
-                    caption=f"Mean ± standard deviation between runs. Runs: {runs}.",
-                    columns=("language", "items", "clusters", "chance", "baseline", *analysis.conditions),
-                    rows=tuple(rows),
-                    keys=tuple({"target": target.name, "lang": row[0]} for row in rows),
-                )
+    for target in (target for group in GROUPS for target in analysis.group(group)):
+        rows = tuple(
+            (
+                lang,
+                f"{target.items[lang]:,}",
+                f"{target.clusters[lang]:,}",
+                _mean([target.chance[lang]], 100.0),
+                *(
+                    _score(by_cell.get((name, target.name, lang)))
+                    for name in (BASELINE, *analysis.conditions)
+                ),
             )
+            for lang in target.languages
+        )
+        runs = ", ".join(f"{name} {len(seeds)}" for name, seeds in target.seeds.items())
+        tables.append(
+            Table(
+                title=f"{target.name} ({target.group}, {target.metric})",
+                caption=f"Mean ± standard deviation between runs. Runs: {runs}.",
+                columns=("language", "items", "clusters", "chance", "baseline", *analysis.conditions),
+                rows=rows,
+                keys=tuple({"target": target.name, "lang": lang} for lang in target.languages),
+                folded=True,
+            )
+        )
     return tables
 
 
@@ -388,35 +362,63 @@ def _star(analysis: Analysis) -> str:
     return items_only(any(not gain.both.points.seeds_estimable for gain in analysis.tasks))
 
 
-def _numbers(both: Both, analysis: Analysis, targets: Sequence[str]) -> tuple[str, ...]:
-    answers = {True: "yes", False: "no", None: "–"}
-    points, estimable = both.points, both.points.seeds_estimable
-    return (
-        interval(both, "points"),
-        interval(both, "logit"),
-        f"{points.df if estimable else points.df_items:.0f}",
-        f"{100 * points.share_seeds:.0f} %" if estimable else "–",
-        f"{points.detectable():.2f}" if estimable else "–",
-        answers[analysis.equivalent(both, targets)],
-    )
+def scale_columns(analysis: Analysis, both: Callable[[Row], Both]) -> list[Column[Row]]:
+    """Estimate and interval in points and in log-odds."""
+
+    def column(scale: Scale) -> Column[Row]:
+        return f"{UNITS[scale]} [{level(analysis)}]", lambda row: interval(both(row), scale)
+
+    return [column(scale) for scale in SCALES]
+
+
+def _estimates(analysis: Analysis, both: Callable[[Row], Both]) -> list[Column[Row]]:
+    """Both scales, degrees of freedom, and the seeds' share of the variance."""
+
+    def df(row: Row) -> str:
+        points = both(row).points
+        return f"{points.df if points.seeds_estimable else points.df_items:.0f}"
+
+    def share(row: Row) -> str:
+        return _known(both(row), f"{100 * both(row).points.share_seeds:.0f} %")
+
+    return [*scale_columns(analysis, both), ("df", df), ("seeds", share)]
+
+
+def _known(both: Both, text: str) -> str:
+    """The text, where the variance between seeds is known."""
+    return text if both.points.seeds_estimable else "–"
+
+
+def _both(gain: Gain) -> Both:
+    return gain.both
 
 
 def _unique_means(gains: Sequence[Gain]) -> list[Gain]:
     """Without the means that stand for one condition only."""
-    numbers = {gain.subject: sum(other.subject == gain.subject for other in gains) for gain in gains}
+    numbers = Counter(gain.subject for gain in gains)
     return [gain for gain in gains if gain.condition != MEAN or numbers[gain.subject] > 2]
 
 
 def _gain_key(gain: Gain) -> dict[str, str]:
-    return {"target": gain.subject} | ({} if gain.condition == MEAN else {"condition": gain.condition})
+    return row_key(gain.subject, gain.condition)
+
+
+def row_key(target: str, condition: str) -> dict[str, str]:
+    """What a row on a target and a condition, or the mean of conditions, belongs to."""
+    return {"target": target} | ({} if condition == MEAN else {"condition": condition})
 
 
 def _conditions(analysis: Analysis) -> str:
-    count = len(analysis.averaged)
-    names = ", ".join(analysis.averaged)
+    count, names = len(analysis.averaged), ", ".join(analysis.averaged)
     return f"Condition {names}" if count == 1 else f"Mean over {count} conditions ({names})"
 
 
 def _mean(values: Sequence[float | None], factor: float = 1.0) -> str:
     known = [value for value in values if value is not None]
     return f"{factor * sum(known) / len(known):.1f}" if known and len(known) == len(values) else "–"
+
+
+GAIN_NAMES: tuple[Column[Gain], Column[Gain]] = (
+    ("target", lambda gain: gain.subject),
+    ("condition", lambda gain: condition_name(gain.condition)),
+)
