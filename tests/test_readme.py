@@ -64,10 +64,10 @@ def test_every_command_of_the_readme_runs(
     assert ran >= 12
     assert (tmp_path / "report" / "report.html").exists()
     assert (tmp_path / "my-study" / "report" / "report.html").exists()
-    (code,) = (block for block in blocks("python") if "read_scores" in block)
+    (code,) = (block for block in blocks("python") if block.startswith("import xeval"))
     names: dict[str, object] = {}
     exec(compile(code, str(README), "exec"), names)
-    assert set(names["frame"]["target"]) == {"pawsx", "tatoeba", "my-paws"}  # type: ignore[index]
+    assert set(names["result"].gains.to_frame()["subject"]) == {"pawsx", "classification"}  # type: ignore[attr-defined]
 
 
 def test_commands_in_the_text_and_the_table_exist() -> None:

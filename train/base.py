@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xeval.checkpoints import PARTIAL_SUFFIX, Checkpoint, Lineage
+from xeval.checkpoints.layouts import sentence_modules
 from xeval.errors import CheckpointError, UsageError, did_you_mean
 from xeval.failures import as_one_sentence, log_file
 from xeval.files import make_folders, publish
-from xeval.layouts import sentence_modules
 from xeval.train.e5_small import BUILT_IN, EncoderSource, unpack
 from xeval.versions import versions
 

@@ -6,17 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from xeval.checkpoints import PARTIAL_SUFFIX, Checkpoint, Lineage, survey
 from xeval.conditions import BASELINE
-from xeval.console.display import duration, table
 from xeval.errors import CheckpointError, XevalError
 from xeval.train.reports import REPORTS, read_report
 
-WIDE = 92  # columns that the steps, times and notes take
-WIDEST = 140  # columns that the models take beside them
-SHOWN = 3  # names of labels or tasks in a cell
 KEPT_FROM_A_CARD = ("phase", "base", "condition", "target", "seed", "collapsed")
 
 
@@ -65,7 +59,7 @@ class Branch:
             kept |= {
                 "path": str(self.checkpoint.path),
                 "head": self.checkpoint.architecture,
-                "labels": list(_labels(self.checkpoint)),
+                "labels": list(labels(self.checkpoint)),
                 "bytes": self.checkpoint.bytes,
                 "digest": self.checkpoint.digest,
                 "able": list(self.able),
@@ -116,48 +110,12 @@ def lineage_tree(root: Path, able: Callable[[Checkpoint], Sequence[str]] | None 
     return [*_walk(None, 0, children), *unfinished]
 
 
-def show_tree(branches: Sequence[Branch], width: int) -> Table:
-    """A line a branch; on a narrow terminal without the time and the notes, or what the model is."""
-    columns = ["checkpoint", "can do", "steps", "dev", "state"]
-    if width >= WIDE:
-        columns[4:4] = ["time"]
-        columns.append("note")
-    if width >= WIDEST:
-        columns[1:1] = ["head", "labels", "size"]
-    rows = []
-    for branch in branches:
-        score, seconds = branch.score, branch.seconds
-        steps = "" if branch.steps is None else f"{branch.steps:,}"
-        if branch.steps is not None and branch.planned_steps not in (None, branch.steps):
-            steps += f" of {branch.planned_steps:,}"
-        model = branch.checkpoint
-        cells = {
-            "head": "" if model is None else model.architecture,
-            "labels": "" if model is None else _listed(_labels(model)),
-            "size": "" if model is None else f"{model.bytes / 1e6:,.1f} MB",
-            "can do": _listed(branch.able) or ("" if model is None else "no known task"),
-            "checkpoint": "  " * branch.depth + branch.label,
-            "steps": steps,
-            "dev": "" if score is None else f"{100 * score:.1f}",
-            "time": "" if seconds is None else duration(seconds),
-            "state": branch.state,
-            "note": branch.note or "",
-        }
-        rows.append([cells[column] for column in columns])
-    return table(None, columns, rows)
-
-
-def _labels(checkpoint: Checkpoint) -> tuple[str, ...]:
+def labels(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Names of the head's labels; none where the head has none, or its names are unusable."""
     try:
         return checkpoint.label_names if "For" in checkpoint.architecture else ()
     except CheckpointError:
         return ()
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - SHOWN
-    return " ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _walk(parent: str | None, depth: int, children: Mapping[str | None, list[Branch]]) -> Iterator[Branch]:

@@ -101,7 +101,7 @@ def train(
         guess = estimate(study, root, planned, options.nodes_at_a_time) if dry_run else None
     if guess is None:
         return 0 if _train(study, out, planned, options) else 1
-    from xeval.train.show import plan_json, show_plan
+    from xeval.console.training import plan_json, show_plan
 
     if as_json:
         print_json(plan_json(study.name, planned, guess))
@@ -114,8 +114,8 @@ def _train(
     study: "Study", out: Path, planned: "Sequence[PlannedNode]", options: "EngineOptions | None" = None
 ) -> bool | None:
     """Whether every node is trained; None when the run was stopped on the way."""
+    from xeval.console.training import TrainingSteps
     from xeval.train.engines import EngineOptions, train_with
-    from xeval.train.show import TrainingSteps
 
     root = out / "checkpoints"
     left = [p for p in planned if p.state != "finished"]

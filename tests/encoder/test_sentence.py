@@ -17,10 +17,10 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer
 
 from xeval.checkpoints import Checkpoint, discover
+from xeval.checkpoints.layouts import unsupported
 from xeval.encoder.loop import Loop
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import CheckpointError, UsageError
-from xeval.layouts import unsupported
 from xeval.tasks.embedding import describe_recipe, width_of
 from xeval.tasks.mining import MINING
 from xeval.tasks.retrieval import RETRIEVAL

@@ -29,7 +29,7 @@ WARM = (
     "accelerate pandas pyarrow.parquet faiss torch._dynamo xeval.cli xeval.evaluation.runner xeval.store "
     "xeval.console.score_tables xeval.encoder.loop xeval.tasks.mined_files xeval.interop.submission "
     "xeval.interop.writers xeval.study xeval.train.phases xeval.train.plan xeval.train.study "
-    "xeval.train.loop xeval.train.engines xeval.train.base xeval.train.show xeval.analysis sentencepiece "
+    "xeval.train.loop xeval.train.engines xeval.train.base xeval.console.training xeval.analysis sentencepiece "
     "transformers.convert_slow_tokenizer tokenizers.trainers transformers.tokenization_utils_tokenizers "
     "xeval.encoder.tokens xeval.encoder.pooling xeval.retrieval "
 ).split()

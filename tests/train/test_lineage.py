@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from xeval.checkpoints import Checkpoint, Lineage, TrainingData
+from xeval.console.lineage import show_tree
 from xeval.errors import CheckpointError
-from xeval.train.lineage import lineage_tree, show_tree
+from xeval.train.lineage import lineage_tree
 from xeval.train.reports import NodeReport, write_report
 
 

@@ -8,13 +8,13 @@ from rich.console import Console
 from support.tiny_studies import tiny_study
 
 from xeval.checkpoints import Checkpoint, Lineage
+from xeval.console.training import plan_json, readable_bytes, show_plan
 from xeval.train import plan
 from xeval.train.card import device_name
 from xeval.train.grid import Node, nodes
 from xeval.train.loop import train_study
 from xeval.train.plan import estimate, plan_study
 from xeval.train.reports import NodeReport, write_report
-from xeval.train.show import plan_json, readable_bytes, show_plan
 from xeval.train.study import Study, load_study
 
 

@@ -27,9 +27,10 @@ def list_checkpoints(root: Checkpoints, as_json: Json = False) -> None:
     """
     from xeval.checkpoints import Checkpoint
     from xeval.console import display
+    from xeval.console.lineage import show_tree
     from xeval.evaluation.runner import suited_tasks
     from xeval.tasks import all_tasks
-    from xeval.train.lineage import lineage_tree, show_tree
+    from xeval.train.lineage import lineage_tree
 
     def able(checkpoint: Checkpoint) -> list[str]:
         return [task.name for task in suited_tasks(checkpoint, all_tasks().values())[0]]

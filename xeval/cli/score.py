@@ -46,7 +46,7 @@ def score(
 
 def _print_scores(scored: "SubmissionScores") -> None:
     from xeval.console.display import console
-    from xeval.interop.submission.tables import averages_table, language_table
+    from xeval.console.submission_scores import averages_table, language_table
 
     out = console()
     out.print(language_table(scored))

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from xeval.checkpoints.layouts import SentenceModules
 from xeval.encoder.pooling import SentenceHead, cut_at_layer, require_layers
 from xeval.errors import CheckpointError, UsageError
-from xeval.layouts import SentenceModules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import numpy as np
 
+from xeval.checkpoints.layouts import SentenceModules, read_sentence_modules, sentence_modules
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import CheckpointError, UsageError, did_you_mean
 from xeval.examples import Translation
-from xeval.layouts import SentenceModules, read_sentence_modules, sentence_modules
 from xeval.retrieval.recipes import (
     Centring,
     Direction,
