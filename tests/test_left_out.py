@@ -46,7 +46,9 @@ def test_checkpoints_that_cannot_do_the_named_task_are_named_with_the_reason_in_
     )
     adapter = models / "adapter"
     adapter.mkdir()
-    (adapter / "adapter_config.json").write_text('{"base_model_name_or_path": "xlm-roberta-base"}')
+    (adapter / "adapter_config.json").write_text(
+        '{"peft_type": "LORA", "base_model_name_or_path": "x/large"}'
+    )
     (adapter / "adapter_model.safetensors").touch()
     where = (models, "--data", data, "--tasks", "xnli", "--languages", "de", "--store", tmp_path / "s")
     for command in (("run", "--dry-run"), ("run",)):

@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xeval.checkpoints.adapters import ADAPTER_CONFIG, Adapter, adapter_at, load_adapted
 from xeval.checkpoints.layouts import module_digests, module_files, transformer_folder, unsupported
 from xeval.checkpoints.lineage import Lineage, read_card
 from xeval.checkpoints.loading import load_model, load_tokenizer
@@ -41,7 +42,6 @@ VOCABULARY_FILES = (
         "vocab.json",
     ),
 )
-ADAPTER_CONFIG = "adapter_config.json"
 LAYER_COUNTS = ("num_hidden_layers", "n_layers", "num_layers", "n_layer", "num_decoder_layers")
 SIZES = (
     *LAYER_COUNTS,
@@ -50,6 +50,8 @@ SIZES = (
 )
 MOST_POSITIONS = 1 << 26
 """Models make a buffer of this many numbers before their weights are looked at."""
+NO_NUMBERS = ("base_model_name_or_path", "inference_mode", "peft_version", "revision", "auto_mapping")
+"""What an adapter's config says that changes no score; the base counts by its content."""
 OTHER_WEIGHTS = {
     "pickled weights, which can run code when they are loaded": ("pytorch_model*.bin", "model.pt", "*.ckpt"),
     "weights for TensorFlow": ("tf_model*.h5", "model.ckpt.index"),
@@ -66,14 +68,26 @@ class Checkpoint:
     name: str
 
     @cached_property
+    def adapter(self) -> Adapter | None:
+        """The adapter that the directory holds instead of a whole model; None where it holds none."""
+        return adapter_at(self.path)
+
+    @cached_property
     def files(self) -> Path:
-        """Where config, weights and tokenizer lie: ``path`` itself, or a folder in it (see :mod:`.layouts`)."""
-        return transformer_folder(self.path)
+        """Where config and weights lie: ``path`` itself, a folder in it (see :mod:`.layouts`), an adapter's base."""
+        return transformer_folder(self.path if self.adapter is None else self.adapter.base)
+
+    @cached_property
+    def tokenizer_folder(self) -> Path:
+        """Where the tokenizer lies: an adapter may have one of its own."""
+        own = self.adapter is not None and any((self.path / name).exists() for name in VOCABULARY_FILES)
+        return self.path if own else self.files
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The model's ``config.json``."""
-        return read_object(self.files, "config.json")
+        """The model's ``config.json``; of an adapter, that of the merged model."""
+        found = read_object(self.files, "config.json")
+        return found if self.adapter is None else self.adapter.merged_config(found)
 
     @cached_property
     def lineage(self) -> Lineage | None:
@@ -110,11 +124,6 @@ class Checkpoint:
             )
         return tuple(str(labels[str(number)]) for number in range(len(labels)))
 
-    @property
-    def is_adapter(self) -> bool:
-        """Whether the directory holds an adapter of peft instead of a whole model."""
-        return (self.files / ADAPTER_CONFIG).exists() and not (self.files / "config.json").exists()
-
     @cached_property
     def weight_files(self) -> tuple[Path, ...]:
         """The safetensors files, checked to be whole (each header's extent against the file's size)."""
@@ -135,7 +144,8 @@ class Checkpoint:
     @property
     def bytes(self) -> int:
         """Size of the weights on disk."""
-        return sum(file.stat().st_size for file in self.weight_files)
+        files = self.weight_files if self.adapter is None else (self.adapter.weights,)
+        return sum(file.stat().st_size for file in files)
 
     def _instead_of_weights(self) -> str:
         """What there is where no weights are, and what to do."""
@@ -164,13 +174,9 @@ class Checkpoint:
 
     def check(self, *, card: bool = True) -> None:
         """Raise :class:`CheckpointError` when config, weights, tokenizer or, if asked, the card cannot be used."""
-        if self.is_adapter:
-            base = read_object(self.files, ADAPTER_CONFIG).get("base_model_name_or_path") or "its base"
-            raise CheckpointError(
-                f"{self.path}: is an adapter without the model it adapts ({base}); merge it with peft "
-                "(`model.merge_and_unload().save_pretrained(DIR)`) and evaluate the merged folder."
-            )
-        if (self.files / ADAPTER_CONFIG).exists():
+        if self.adapter is not None:
+            self.adapter.check()
+        elif (self.files / ADAPTER_CONFIG).exists():
             raise CheckpointError(
                 f"{self.path}: an adapter ({ADAPTER_CONFIG}) lies beside a whole model; whether it is merged already "
                 "cannot be told; move the adapter's files away, or merge it into its base and save the result."
@@ -187,9 +193,9 @@ class Checkpoint:
         _ = self.architecture, self.lineage if card else None
         self._check_sizes()
         for name in (*TOKENIZER_FILES, "generation_config.json"):
-            if (self.files / name).exists():
-                require_regular(self.files / name)
-        if not any((self.files / name).exists() for name in VOCABULARY_FILES):
+            if (self.tokenizer_folder / name).exists():
+                require_regular(self.tokenizer_folder / name)
+        if not any((self.tokenizer_folder / name).exists() for name in VOCABULARY_FILES):
             raise CheckpointError(f"{self.path}: {self._instead_of_vocabulary()}")
 
     def _instead_of_vocabulary(self) -> str:
@@ -254,18 +260,21 @@ class Checkpoint:
         return numbers == [self.config.get("pad_token_id")]
 
     def _tokenizer_part(self, name: str) -> dict[str, Any]:
-        return read_object(self.files, name) if (self.files / name).exists() else {}
+        folder = self.tokenizer_folder
+        return read_object(folder, name) if (folder / name).exists() else {}
 
     @cached_property
     def tokenizer_digest(self) -> str:
         """Digest of the tokenizer's files."""
-        present = [name for name in TOKENIZER_FILES if (self.files / name).exists()]
-        return value_digest({name: file_digest(self.files / name) for name in present})
+        folder = self.tokenizer_folder
+        present = [name for name in TOKENIZER_FILES if (folder / name).exists()]
+        return value_digest({name: file_digest(folder / name) for name in present})
 
     @cached_property
     def weights_digest(self) -> str:
         """Digest of the weight files alone, as a lineage card keeps it."""
-        return value_digest({file.name: file_digest(file) for file in self.weight_files})
+        files = self.weight_files if self.adapter is None else (self.adapter.weights,)
+        return value_digest({file.name: file_digest(file) for file in files})
 
     def require_own_card(self) -> None:
         """Raise :class:`CheckpointError` when the lineage card says that it was written for other weights."""
@@ -285,8 +294,15 @@ class Checkpoint:
                 "tokenizer": self.tokenizer_digest,
                 "config": config,
                 **({"modules": modules} if (modules := module_digests(self.path)) else {}),
+                **self._adapter_part(),
             }
         )
+
+    def _adapter_part(self) -> dict[str, Any]:
+        if self.adapter is None:
+            return {}
+        config = {key: value for key, value in self.adapter.config.items() if key not in NO_NUMBERS}
+        return {"adapter": {"weights": file_digest(self.adapter.weights), "config": config}}
 
     @cached_property
     def identity(self) -> str:
@@ -298,9 +314,11 @@ class Checkpoint:
 
     def load_tokenizer(self) -> "PreTrainedTokenizerFast":
         """The fast tokenizer, from local files only."""
-        return load_tokenizer(self.files, self.path)
+        return load_tokenizer(self.tokenizer_folder, self.path)
 
     def load(self, auto_class: str, dtype: "torch.dtype | None" = None) -> "PreTrainedModel":
         """The model, see :func:`xeval.checkpoints.loading.load_model`."""
         _ = self.weight_files
+        if self.adapter is not None:
+            return load_adapted(self.adapter, self.config, auto_class, dtype)
         return load_model(self.files, self.path, auto_class, self.config, dtype)

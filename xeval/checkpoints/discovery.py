@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from xeval.checkpoints.checkpoint import ADAPTER_CONFIG, PARTIAL_SUFFIX, Checkpoint
+from xeval.checkpoints.adapters import ADAPTER_CONFIG
+from xeval.checkpoints.checkpoint import PARTIAL_SUFFIX, Checkpoint
 from xeval.checkpoints.layouts import MODULES_FILE, is_module_folder, is_sentence_folder
 from xeval.errors import CheckpointError
 from xeval.failures import explained

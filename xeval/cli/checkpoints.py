@@ -7,7 +7,7 @@ import typer
 
 from xeval.cli.app import EVALUATE, app, group
 from xeval.cli.messages import say, warn
-from xeval.cli.options import Checkpoints, Json
+from xeval.cli.options import BasesOption, Checkpoints, Json, name_bases
 from xeval.conditions import BASELINE, MIXED, training_sets
 from xeval.errors import UsageError
 
@@ -20,7 +20,7 @@ checkpoints = group(
 
 @checkpoints.command(name="ls")
 @app.command(name="ls", hidden=True)
-def list_checkpoints(root: Checkpoints, as_json: Json = False) -> None:
+def list_checkpoints(root: Checkpoints, base: BasesOption = None, as_json: Json = False) -> None:
     """Show the tree of checkpoints: lineage, model, what each can do, and what is wrong with broken ones.
 
     Example: `xeval checkpoints ls runs/`
@@ -31,6 +31,8 @@ def list_checkpoints(root: Checkpoints, as_json: Json = False) -> None:
     from xeval.evaluation.runner import suited_tasks
     from xeval.tasks import all_tasks
     from xeval.train.lineage import lineage_tree
+
+    name_bases(base)
 
     def able(checkpoint: Checkpoint) -> list[str]:
         return [task.name for task in suited_tasks(checkpoint, all_tasks().values())[0]]

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -136,6 +137,14 @@ def settings_of(given: Sequence[str] | None) -> dict[str, str]:
     return asked
 
 
+BasesOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--base",
+        help="A base that adapters adapt, or a folder of bases; can be repeated. Those beside an adapter are found.",
+        show_default=False,
+    ),
+]
 LabelPiece = Annotated[
     str | None,
     typer.Option(
@@ -257,6 +266,7 @@ class Evaluation:
     limit: Limit = None
     max_length: MaxLength = None
     label_piece: LabelPiece = None
+    base: BasesOption = None
     device: Device = ""
     dtype: Dtype = ""
 
@@ -278,6 +288,7 @@ class Evaluation:
         from xeval.store import Store
         from xeval.tasks import all_tasks, task
 
+        name_bases(self.base)
         added = own.add()
         names = split(self.tasks or added)
         chosen = [task(name) for name in names] or [
@@ -292,6 +303,19 @@ class Evaluation:
         codes = [language(code).code for code in split(self.languages)] or None
         store, found = Store(self.store), survey(self.checkpoints)
         return chosen, store, runner.plan(found, chosen, store, options, languages=codes, named=bool(names))
+
+
+def name_bases(folders: Sequence[Path] | None) -> None:
+    """Say where the bases of adapters lie, to this process and to those that it starts."""
+    from xeval.checkpoints.adapters import BASES_VARIABLE
+
+    for folder in folders or ():
+        if not folder.is_dir():
+            raise UsageError(f"--base {folder}: no such directory.")
+    if folders:
+        before = os.environ.get(BASES_VARIABLE)
+        named = [str(folder.resolve()) for folder in folders]
+        os.environ[BASES_VARIABLE] = os.pathsep.join([*named, *([before] if before else [])])
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

@@ -737,7 +737,7 @@ def _settings(task: Task, options: RunOptions, checkpoint: Checkpoint) -> Settin
                 f"--label-piece {options.settings['label_piece']}: {checkpoint.name} was trained with {piece}."
             )
         settings["label_piece"] = piece
-    if "label_piece" in settings and marks_inner_words(checkpoint.path):
+    if "label_piece" in settings and marks_inner_words(checkpoint.tokenizer_folder):
         settings["words"] = "as in running text"
     return settings
 
