@@ -92,7 +92,7 @@ def _task(task: Task) -> tuple[str, ...]:
 def _settings(tasks: Sequence[Task]) -> Iterator[tuple[str, str]]:
     kinds: dict[str, Kind[Any]] = {task.kind.name: task.kind for task in tasks}
     for name, kind in kinds.items():
-        yield name, _pairs({k: v for k, v in kind.defaults.items() if v not in ("", -1)})
+        yield name, _pairs({k: v for k, v in kind.defaults.stored().items() if v not in ("", -1)})
 
 
 def _training_sets(tasks: Sequence[Task]) -> Iterator[tuple[str, ...]]:

@@ -15,7 +15,10 @@ from support.published import write_all
 
 from xeval.checkpoints import Lineage, discover
 from xeval.console.display import Steps
-from xeval.evaluation.runner import Outcome, RunOptions, StepWatcher, Unit, explain, plan, run, stored
+from xeval.console.evaluation import EvaluationSteps
+from xeval.evaluation.options import RunOptions
+from xeval.evaluation.plan import Unit, explain, plan_units, stored
+from xeval.evaluation.run import Outcome, run_units
 from xeval.metrics import METRICS
 from xeval.store import Store, UnitRecord, read_scores, read_table
 from xeval.tasks import task
@@ -68,10 +71,10 @@ def evaluate(
     **options: Any,
 ) -> Outcome:
     chosen = RunOptions(data=data, device="cpu", **options)
-    planned = plan(
+    planned = plan_units(
         list(discover(models)), [task(t) for t in tasks], Store(store), chosen, languages=languages
     )
-    return run(planned, Store(store), chosen, watcher or Silent())
+    return run_units(planned, Store(store), chosen, watcher or Silent())
 
 
 def contents(store: Path) -> dict[str, Any]:
@@ -136,7 +139,9 @@ def test_a_retrained_checkpoint_at_the_same_path_is_evaluated_again(
     evaluate(models, data, tmp_path / "s")
     make_checkpoint(models / "paws-a", "ForSequenceClassification", PARAPHRASE_LABELS, seed=77)
     options = RunOptions(data=data, device="cpu")
-    planned = plan(list(discover(models)), [task("pawsx")], Store(tmp_path / "s"), options, languages=["de"])
+    planned = plan_units(
+        list(discover(models)), [task("pawsx")], Store(tmp_path / "s"), options, languages=["de"]
+    )
     (stale,) = [unit for unit in planned.units if unit.status == "todo"]
     assert (
         explain(stale, stored(Store(tmp_path / "s"), None)) == "changed since: weights, tokenizer or config"
@@ -157,7 +162,7 @@ def test_a_card_written_later_or_a_copy_costs_no_new_work(
     )
     (models / "paws-b").rename(models / "paws-c")
     monkeypatch.setattr(
-        "xeval.evaluation.runner._Evaluator.evaluate", lambda *_: pytest.fail("computed again")
+        "xeval.evaluation.evaluator.Evaluator.evaluate", lambda *_: pytest.fail("computed again")
     )
     assert evaluate(models, data, tmp_path / "s").done == 6
     scores = read_scores(tmp_path / "s")
@@ -219,11 +224,11 @@ def test_weights_or_data_replaced_after_the_plan_fail_the_unit(
 ) -> None:
     data = write_all(tmp_path / "data")
     store, options = Store(tmp_path / "s"), RunOptions(data=data, device="cpu")
-    planned = plan(list(discover(models)), [task("pawsx")], store, options, languages=["de", "zh"])
+    planned = plan_units(list(discover(models)), [task("pawsx")], store, options, languages=["de", "zh"])
     make_checkpoint(models / "paws-a", "ForSequenceClassification", PARAPHRASE_LABELS, seed=77)
     with (data / "x-final/zh/test_2k.tsv").open("a") as file:
         file.write("99\tneu\tneuer\t1\n")
-    outcome = run(planned, store, options, Silent())
+    outcome = run_units(planned, store, options, Silent())
     failed = {p.subject: p.reason for p in outcome.problems if p.fatal}
     assert outcome.done == 1
     assert set(failed) == {"paws-a · pawsx · de", "paws-a · pawsx · zh", "paws-b · pawsx · zh"}
@@ -389,16 +394,16 @@ def test_killed_at_twenty_random_moments_the_store_equals_an_undisturbed_one(
 
 def computed_units(models: Path, data: Path, store: Path, names: Any) -> None:
     """Run in a child process: note which units were really computed."""
-    import xeval.evaluation.runner as runner
+    from xeval.evaluation.evaluator import Evaluator
 
-    original = runner._Evaluator.evaluate
+    original = Evaluator.evaluate
 
     def noting(self: Any, unit: Unit) -> Any:
         names.put(unit.name)
         time.sleep(0.05)
         return original(self, unit)
 
-    runner._Evaluator.evaluate = noting  # type: ignore[method-assign]
+    Evaluator.evaluate = noting  # type: ignore[method-assign]
     evaluate(models, data, store)
 
 
@@ -464,14 +469,14 @@ def test_a_metrics_new_definition_is_new_work_and_is_said(
     evaluate(tmp_path / "models", data, tmp_path / "s", ("tatoeba",), ("de",))
     options, store = RunOptions(data=data, device="cpu"), Store(tmp_path / "s")
     found = list(discover(tmp_path / "models"))
-    (unit,) = plan(found, [task("tatoeba")], store, options, languages=["de"]).units
+    (unit,) = plan_units(found, [task("tatoeba")], store, options, languages=["de"]).units
     assert unit.status == "done"
     monkeypatch.setitem(METRICS, "accuracy", replace(METRICS["accuracy"], version=2))
-    (unit,) = plan(found, [task("tatoeba")], store, options, languages=["de"]).units
+    (unit,) = plan_units(found, [task("tatoeba")], store, options, languages=["de"]).units
     assert unit.status == "todo"
     assert explain(unit, stored(store, None)) == "changed since: the definition of a metric"
     elsewhere = Store(tmp_path / "nowhere")
-    (unit,) = plan(found, [task("tatoeba")], elsewhere, options, languages=["de"]).units
+    (unit,) = plan_units(found, [task("tatoeba")], elsewhere, options, languages=["de"]).units
     assert explain(unit, stored(elsewhere, None)).startswith("never computed")
 
 
@@ -493,11 +498,13 @@ def test_a_large_unit_says_how_far_it_is(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     make_checkpoint(tmp_path / "models/encoder")
-    monkeypatch.setattr("xeval.evaluation.runner.LARGE_UNIT", 10)
+    monkeypatch.setattr("xeval.console.evaluation.LARGE_UNIT", 10)
     options, store = RunOptions(data=data, device="cpu", token_budget=16), Store(tmp_path / "s")
-    planned = plan(list(discover(tmp_path / "models")), [task("tatoeba")], store, options, languages=["de"])
+    planned = plan_units(
+        list(discover(tmp_path / "models")), [task("tatoeba")], store, options, languages=["de"]
+    )
     with Steps("evaluate", 1) as steps:
-        run(planned, store, options, StepWatcher(steps))
+        run_units(planned, store, options, EvaluationSteps(steps))
     lines = [line for line in capsys.readouterr().err.splitlines() if " of 24 sequences" in line]
     assert 5 < len(lines) <= 10
     assert "left]" in lines[-2]
@@ -512,9 +519,9 @@ def test_tags_are_read_at_the_piece_that_training_labelled(
 
     def planned(**settings: str) -> Any:
         options = RunOptions(data, settings)
-        return plan(list(discover(tmp_path)), [task("udpos")], Store(tmp_path / "store"), options)
+        return plan_units(list(discover(tmp_path)), [task("udpos")], Store(tmp_path / "store"), options)
 
-    assert {unit.settings["label_piece"] for unit in planned().units} == {"first_nonempty"}
+    assert {unit.settings.label_piece for unit in planned().units} == {"first_nonempty"}
     assert planned(label_piece="first_nonempty").units
     refused = planned(label_piece="last")
     assert not refused.units

@@ -74,7 +74,7 @@ def test_a_study_runs_from_base_to_report_and_again_from_the_store(
     report = (out / "report" / "report.html").read_bytes()
     monkeypatch.setattr("xeval.train.phases.train_phase", lambda *_, **__: pytest.fail("trained again"))
     monkeypatch.setattr(
-        "xeval.evaluation.runner._Evaluator.evaluate", lambda *_: pytest.fail("computed again")
+        "xeval.evaluation.evaluator.Evaluator.evaluate", lambda *_: pytest.fail("computed again")
     )
     assert run(monkeypatch, "study", study_file, "--out", out) == 0
     assert (out / "report" / "report.html").read_bytes() == report

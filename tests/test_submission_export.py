@@ -12,10 +12,13 @@ from support.submissions import questions, write
 
 from xeval.checkpoints import discover
 from xeval.console.display import Steps
+from xeval.console.evaluation import EvaluationSteps
 from xeval.console.score_tables import summarise
 from xeval.digests import text_digest
 from xeval.errors import Remark, StoreError, UsageError
-from xeval.evaluation import runner
+from xeval.evaluation.options import RunOptions
+from xeval.evaluation.plan import plan_units
+from xeval.evaluation.run import run_units
 from xeval.examples import Example, MultipleChoice, Question, TaggedSentence, TextPair
 from xeval.interop.submission import SUBMISSION_TASKS, export_xtreme, score_submission
 from xeval.sources.tagging import UPOS
@@ -49,13 +52,13 @@ def study(
     for seed, (name, (head, labels)) in enumerate(heads.items()):
         make_checkpoint(root / "models" / name, head, labels, seed=seed)
     data = write_all(root / "data")
-    options = runner.RunOptions(data)
+    options = RunOptions(data)
     store = Store(root / "store")
-    plan = runner.plan(
+    plan = plan_units(
         list(discover(root / "models")), [task(name) for name in RUN], store, options, languages=LANGUAGES
     )
     with Steps("run", len(plan.units), quiet=True) as steps:
-        assert runner.run(plan, store, options, runner.StepWatcher(steps)).ok
+        assert run_units(plan, store, options, EvaluationSteps(steps)).ok
     return data, store.root
 
 

@@ -59,12 +59,12 @@ class PhaseData:
         self.dev = [self._dev(training_set) for training_set in job.sets if self._wants_dev(training_set)]
 
     def _settings(self, training_set: TrainingSet) -> Settings:
-        settings = dict(training_set.kind.defaults)
-        if self.job.hyper.max_length is not None:
-            settings["max_length"] = self.job.hyper.max_length
-        if "label_piece" in settings:
-            settings["label_piece"] = self.job.hyper.label_piece
-        self._check_room(int(settings["max_length"]))
+        hyper = self.job.hyper
+        changes: dict[str, int | str] = {"label_piece": hyper.label_piece}
+        if hyper.max_length is not None:
+            changes["max_length"] = hyper.max_length
+        settings = training_set.kind.defaults.changed(changes)
+        self._check_room(settings.max_length)
         return settings
 
     def _check_room(self, max_length: int) -> None:

@@ -22,7 +22,6 @@ from xeval.checkpoints import CARD_NAME, PARTIAL_SUFFIX, Checkpoint
 from xeval.conditions import BASELINE, THEN, stages
 from xeval.digests import value_digest
 from xeval.errors import CheckpointError, DataError, UsageError
-from xeval.examples import Example, MultipleChoice, Question, TaggedSentence, TextPair, Translation
 from xeval.tasks import TrainingSet
 from xeval.train.intermediates import data_digest, has_dev, load_examples
 from xeval.train.lines import MlmData
@@ -287,25 +286,10 @@ def study_texts(study: Study) -> Iterator[str]:
     for data in _all_sets(study):
         for split in ("train", "dev") if has_dev(data, study.data_root) else ("train",):
             for example in load_examples(data, study.data_root, split):
-                yield from example_texts(example)
+                yield from example.texts()
     if study.mlm is not None:
         yield from study.mlm.lines(study.data_root)
     for target in study.targets:
         for language in study.task_languages(target):
             for example in target.source.load(study.data_root, language, target.split):
-                yield from example_texts(example)
-
-
-def example_texts(example: Example) -> tuple[str, ...]:
-    """The texts of an example; words where data are cut in words."""
-    match example:
-        case TextPair():
-            return (example.first,) if example.second is None else (example.first, example.second)
-        case MultipleChoice():
-            return (example.context, *example.choices)
-        case TaggedSentence():
-            return example.words
-        case Question():
-            return (example.question, example.context)
-        case Translation():
-            return (example.source, example.target)
+                yield from example.texts()

@@ -25,6 +25,7 @@ from xeval.checkpoints import PARTIAL_SUFFIX, TOKENIZER_FILES, Checkpoint
 from xeval.encoder.loop import Loop
 from xeval.errors import UsageError, XevalError, require_package
 from xeval.files import make_folders, publish
+from xeval.tasks.base import Scoring
 from xeval.train.card import device_name, kept_losses, lineage_card, recent_losses
 from xeval.train.data import Dev, PhaseData
 from xeval.train.intermediates import with_labels
@@ -424,7 +425,8 @@ class _Run:
         with self._autocast():
             reduced = loop.run(dev.encoded.sequences, lambda batch: kind.reduce(model, batch, dev.settings))
         model.train()
-        predicted = kind.predict(dev.examples, dev.encoded, reduced, task.labels, task, "en")
+        scoring = Scoring(task, "en", task.labels, dev.settings)
+        predicted = kind.predict(dev.examples, dev.encoded, reduced, scoring)
         scores = {name: float(num.sum() / den.sum()) for name, (num, den) in predicted.metrics.items()}
         texts = predicted.texts
         answers = {answer for text in texts for answer in kind.answers(text)}

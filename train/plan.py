@@ -15,7 +15,7 @@ from xeval.examples import MultipleChoice
 from xeval.failures import contained
 from xeval.tasks import TrainingSet
 from xeval.train.e5_small import BUILT_IN
-from xeval.train.grid import Node, example_texts, is_begun, is_finished, nodes
+from xeval.train.grid import Node, is_begun, is_finished, nodes
 from xeval.train.intermediates import load_examples
 from xeval.train.lines import MLM_LENGTH
 from xeval.train.mixture import mixture_shares
@@ -125,14 +125,14 @@ def _sizes(study: Study, data: TrainingSet) -> tuple[int, list[int]]:
     characters = []
     for example in examples[:: max(1, len(examples) // SAMPLE)]:
         copies = len(example.choices) - 1 if isinstance(example, MultipleChoice) else 0
-        texts = example_texts(example)
+        texts = example.texts()
         characters.append(sum(map(len, texts)) + copies * len(texts[0]))
     return len(examples), characters
 
 
 def _tokens(characters: Sequence[int], data: TrainingSet, max_length: int | None) -> float:
     """Mean tokens of an example, cut where its kind cuts; long answers' contexts make several rows instead."""
-    limit = max_length or int(data.kind.defaults["max_length"])
+    limit = max_length or data.kind.defaults.max_length
     lengths = [count / CHARACTERS_PER_TOKEN for count in characters]
     if data.kind.name in ("classification", "tagging"):
         lengths = [min(length, limit) for length in lengths]

@@ -182,7 +182,10 @@ def evaluate(
         >>> xeval.evaluate("runs", tasks=["pawsx"], data="data", store="results")
     """
     from xeval.console.display import Steps
-    from xeval.evaluation import runner
+    from xeval.console.evaluation import EvaluationSteps
+    from xeval.evaluation.options import RunOptions
+    from xeval.evaluation.plan import plan_units
+    from xeval.evaluation.run import run_units
     from xeval.languages import language
     from xeval.sources import data_root
     from xeval.store import Store
@@ -192,13 +195,13 @@ def evaluate(
     named = [task(name) if isinstance(name, str) else name for name in tasks]
     chosen = named or [known for known in all_tasks().values() if known.group != "diagnostic"]
     root = None if data is None else data_root(str(data))
-    options = runner.RunOptions(root, dict(settings or {}), limit, device, dtype)
+    options = RunOptions(root, dict(settings or {}), limit, device, dtype)
     kept = Store(Path(store))
     codes = [language(code).code for code in languages] or None
-    planned = runner.plan(found, chosen, kept, options, languages=codes, named=bool(named))
+    planned = plan_units(found, chosen, kept, options, languages=codes, named=bool(named))
     left = planned.count("todo") + planned.count("copy")
     with Steps("evaluate", left, quiet=not progress, pieces=left) as steps:
-        outcome = runner.run(planned, kept, options, runner.StepWatcher(steps))
+        outcome = run_units(planned, kept, options, EvaluationSteps(steps))
     problems = tuple((problem.subject, problem.reason) for problem in outcome.problems)
     if not (outcome.done or outcome.reused):
         failed = next((p for p in outcome.problems if p.fatal), None)
@@ -473,7 +476,7 @@ def mine(
     import pandas as pd
 
     from xeval.console.display import Steps
-    from xeval.evaluation.runner import RunOptions
+    from xeval.evaluation.options import RunOptions
     from xeval.tasks.mined_files import mine_files
 
     where, precision = RunOptions(device=device).resolve()

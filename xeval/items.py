@@ -12,7 +12,7 @@ from xeval.analysis.report.item_browser import Answer, Change, ChangedCell, Item
 from xeval.conditions import BASELINE, DIAGNOSTIC
 from xeval.digests import text_digest
 from xeval.errors import DataError, StoreError, XevalError
-from xeval.examples import Example, MultipleChoice, Question, TaggedSentence, TextPair, Translation
+from xeval.examples import Example, Translation
 from xeval.store import Store, UnitRecord, read_table
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 MOST = 100  # items of a cell; the page's size allows fewer where there are many cells
 LONGEST = 1600  # characters of a passage
 CUT = "…"
-OUTSIDE = "O"  # tag of a word outside all entities
 _ORDER = "order of the item browser"
 
 
@@ -247,14 +246,14 @@ def _item(rows: _Rows, row: int, texts: _Texts, baseline: Sequence[_Run]) -> Ite
     name = rows.item_id[row]
     example = texts.examples.get(name)
     if rows.gold is None:
-        gold = _gold(example)
+        gold = () if example is None else example.gold_texts()
     else:
         gold = tuple(texts.sentences.get(one, one) for one in rows.gold[row].split()) or ("",)
     return Item(
         name,
         rows.hops[row],
         rows.category[row],
-        _passages(example),
+        () if example is None else tuple(_cut(*passage) for passage in example.passages()),
         gold,
         _answers(baseline, row, name, texts),
     )
@@ -273,22 +272,8 @@ def _answers(runs: Sequence[_Run], row: int, item: str, texts: _Texts) -> tuple[
 
 
 def _shown(answer: str, example: Example | None, sentences: Mapping[str, str]) -> str:
-    """A stored prediction for people: a choice with its text, of a tagged sentence the wrong words only."""
-    if isinstance(example, MultipleChoice):
-        return f"{int(answer) + 1}. {example.choices[int(answer)]}"
-    if isinstance(example, TaggedSentence):
-        wrong = [
-            f"{_isolated(word)} {gold} → {tag}"
-            for word, gold, tag in zip(example.words, example.tags, answer.split(" "), strict=True)
-            if tag != gold
-        ]
-        return "; ".join(wrong) or "all tags right"
-    return sentences.get(answer, answer)
-
-
-def _isolated(word: str) -> str:
-    """A word that leaves the direction of the text around it alone (Unicode Standard Annex 9, section 2.4)."""
-    return f"\u2068{word}\u2069"
+    """A stored prediction for people; of mining the sentence whose id it is."""
+    return sentences.get(answer, answer) if example is None or sentences else example.shown(answer)
 
 
 def _answer_language(record: UnitRecord) -> str:
@@ -296,42 +281,6 @@ def _answer_language(record: UnitRecord) -> str:
     if record.kind in ("span_qa", "choice"):
         return record.language
     return "" if record.kind in ("retrieval", "mining") else "en"
-
-
-def _gold(example: Example | None) -> tuple[str, ...]:
-    if example is None:
-        return ()
-    if isinstance(example, TextPair):
-        return (example.label,)
-    if isinstance(example, MultipleChoice):
-        return (f"{example.label + 1}. {example.choices[example.label]}",)
-    if isinstance(example, TaggedSentence):
-        tagged = [
-            (word, tag) for word, tag in zip(example.words, example.tags, strict=True) if tag != OUTSIDE
-        ]
-        return ("; ".join(f"{_isolated(word)} {tag}" for word, tag in tagged) or f"{OUTSIDE} everywhere",)
-    if isinstance(example, Question):
-        return tuple(dict.fromkeys(answer.text for answer in example.answers)) or ("",)
-    return (example.target,)
-
-
-def _passages(example: Example | None) -> tuple[Passage, ...]:
-    if example is None:
-        return ()
-    if isinstance(example, TextPair):
-        if example.second is None:
-            return (_cut("text", example.first),)
-        return (_cut("first text", example.first), _cut("second text", example.second))
-    if isinstance(example, MultipleChoice):
-        choices = "\n".join(f"{number}. {choice}" for number, choice in enumerate(example.choices, start=1))
-        return (_cut("context", example.context), Passage("choices", choices))
-    if isinstance(example, TaggedSentence):
-        return (_cut("sentence", " ".join(example.words)),)
-    if isinstance(example, Question):
-        found = next((answer for answer in example.answers if answer.start >= 0), None)
-        mark = None if found is None else (found.start, found.start + len(found.text))
-        return (_cut("question", example.question), _cut("passage", example.context, mark))
-    return (_cut("sentence", example.source),)
 
 
 def _cut(label: str, text: str, mark: tuple[int, int] | None = None) -> Passage:

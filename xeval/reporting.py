@@ -10,7 +10,7 @@ from xeval import __version__
 from xeval.console.display import console, print_json, spinner
 from xeval.digests import text_digest
 from xeval.errors import StoreError, remarks_to
-from xeval.evaluation.runner import software
+from xeval.evaluation.evaluator import software
 
 BROWSED_UNITS, BROWSED_ROWS = 10_000, 4_000_000
 

@@ -16,8 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from xeval import reporting
 from xeval.checkpoints import Checkpoint
 from xeval.console.display import Steps, console, print_json, spinner
+from xeval.console.evaluation import EvaluationSteps
 from xeval.digests import cache_root
-from xeval.evaluation.runner import Outcome, RunOptions, StepWatcher, plan, problem_lines, run, software
+from xeval.evaluation.evaluator import software
+from xeval.evaluation.options import RunOptions
+from xeval.evaluation.plan import plan_units, problem_lines
+from xeval.evaluation.run import Outcome, run_units
 from xeval.store import Store
 
 if TYPE_CHECKING:
@@ -147,12 +151,12 @@ def _evaluate(study: "Study", out: Path, grid: "Sequence[PlannedNode]") -> Outco
     root, store = out / "checkpoints", Store(out / "store")
     options = RunOptions(study.data_root, study.evaluation.settings(), study.evaluation.limit)
     checkpoints = [Checkpoint(root / p.node.name, p.node.name) for p in grid if is_finished(p.node, root)]
-    planned = plan(checkpoints, study.targets, store, options, languages=study.languages)
+    planned = plan_units(checkpoints, study.targets, store, options, languages=study.languages)
     if planned.count("done") == len(planned.units):
         return Outcome(0, len(planned.units), planned.problems)
     left = planned.count("todo") + planned.count("copy")
     with Steps("evaluate", left, pieces=left) as steps:
-        return run(planned, store, options, StepWatcher(steps))
+        return run_units(planned, store, options, EvaluationSteps(steps))
 
 
 def machine_facts() -> dict[str, Any]:

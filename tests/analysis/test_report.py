@@ -47,7 +47,7 @@ class Page(HTMLParser):
             self.open.append(tag)
         self.collect(attrs)
 
-    def handle_startendtag(self, tag, attrs):  # noqa: ARG002
+    def handle_startendtag(self, tag, attrs):
         self.collect(attrs)
 
     def collect(self, attrs):

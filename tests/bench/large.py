@@ -124,7 +124,7 @@ def fill(root: Path, chosen: Iterator[Any], items: int) -> int:
             metrics=list(unit.task.metrics),
             metric_versions=unit.inputs["metric_versions"],
             chance=0.0 if unit.task.kind.name == "span_qa" else 0.5,
-            settings=unit.settings,
+            settings=unit.settings.stored(),
             checkpoint=unit.checkpoint.name,
             checkpoint_digest=unit.checkpoint.digest,
             checkpoint_path=str(unit.checkpoint.path),
@@ -140,7 +140,8 @@ def fill(root: Path, chosen: Iterator[Any], items: int) -> int:
 def build(folder: Path, runs: int, items: int, long: bool) -> None:
     """Checkpoints in ``folder/models`` and their finished store ``folder/store``."""
     from xeval.checkpoints import discover
-    from xeval.evaluation import runner
+    from xeval.evaluation.options import RunOptions
+    from xeval.evaluation.plan import plan_units
     from xeval.store import Store
     from xeval.tasks import task
 
@@ -148,11 +149,11 @@ def build(folder: Path, runs: int, items: int, long: bool) -> None:
     tasks = [task(f"{training}-{hops}") for training in TRAINING for hops in (1, 2, 3)]
     if long:
         tasks = [task("xhops-claim-1"), task("xhops-question-2")]
-    planned = runner.plan(
+    planned = plan_units(
         list(discover(folder / "models")),
         tasks,
         Store(folder / "store"),
-        runner.RunOptions(device="cpu"),
+        RunOptions(device="cpu"),
         languages=["de"] if long else None,
     )
     started = time.perf_counter()

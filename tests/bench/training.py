@@ -81,7 +81,9 @@ def trainer(job: PhaseJob) -> Clock:
     (data,) = job.sets
     encoder = TextEncoder(job.parent.load_tokenizer())
     examples = load_examples(data, job.data_root, "train", job.hyper.train_size)
-    encoded = data.kind.encode(examples, encoder, {**data.kind.defaults, "max_length": job.hyper.max_length})
+    encoded = data.kind.encode(
+        examples, encoder, data.kind.defaults.changed({"max_length": job.hyper.max_length})
+    )
     rows = Rows.of(data, encoded, examples)
     labels = rows.targets["labels"]
     dataset = [

@@ -111,7 +111,7 @@ def embed(checkpoint: Checkpoint, kind: Any = RETRIEVAL, **changes: Any) -> tupl
     loop = Loop(torch.device("cpu"), encoder.pad_id, 4096)
     reduced = loop.run(sequences, lambda batch: kind.reduce(model, batch, settings))
     assert reduced["embedding"].shape[-1] == width_of(checkpoint, settings)
-    return reduced["embedding"], settings
+    return reduced["embedding"], settings.stored()
 
 
 def plain(
@@ -294,7 +294,9 @@ def test_every_file_of_the_modules_is_part_of_the_digest_and_a_plain_folder_keep
     assert len(seen) == 7
     (directory / "modules.json").unlink()
     assert digest() == Checkpoint(tiny_encoder, "plain").digest
-    assert set(RETRIEVAL.resolve({}, Checkpoint(tiny_encoder, "plain"))) == set(RETRIEVAL.defaults)
+    assert set(RETRIEVAL.resolve({}, Checkpoint(tiny_encoder, "plain")).stored()) == set(
+        RETRIEVAL.defaults.stored()
+    )
 
 
 def test_a_folder_of_the_older_layout_is_one_checkpoint_beside_the_states_of_its_run(

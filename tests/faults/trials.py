@@ -26,7 +26,7 @@ TRACED = 9  # last lines of a traceback that are shown
 # What most commands import; imported once by the server, where every trial would take seconds for it.
 WARM = (
     "torch transformers transformers.models.bert.modeling_bert transformers.models.auto.modeling_auto "
-    "accelerate pandas pyarrow.parquet faiss torch._dynamo xeval.cli xeval.evaluation.runner xeval.store "
+    "accelerate pandas pyarrow.parquet faiss torch._dynamo xeval.cli xeval.evaluation.run xeval.store "
     "xeval.console.score_tables xeval.encoder.loop xeval.tasks.mined_files xeval.interop.submission "
     "xeval.interop.writers xeval.study xeval.train.phases xeval.train.plan xeval.train.study "
     "xeval.train.loop xeval.train.engines xeval.train.base xeval.console.training xeval.analysis sentencepiece "

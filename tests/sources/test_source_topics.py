@@ -1,7 +1,7 @@
 """Topics of translated messages: labelled by where they stand, split by the English message."""
 
 from xeval.sources import DjangoTopicSource
-from xeval.sources.catalogue import TOPIC_LABELS
+from xeval.sources.django import TOPIC_LABELS
 
 SOURCE = DjangoTopicSource()
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from xeval.checkpoints import Checkpoint
-from xeval.evaluation.runner import RunOptions, Unit, plan, run
+from xeval.evaluation.options import RunOptions
+from xeval.evaluation.plan import Unit, plan_units
+from xeval.evaluation.run import run_units
 from xeval.store import Store, UnitRecord
 from xeval.tasks.user_file import task_from_file
 
@@ -88,8 +90,8 @@ def test_a_decoders_predictions_do_not_depend_on_the_budget(
     found = []
     for budget in (1, 64, 8192):
         store, options = Store(tmp_path / str(budget)), RunOptions(device="cpu", token_budget=budget)
-        planned = plan([Checkpoint(folder, "llama")], [task_from_file(rows, kind)], store, options)
-        assert run(planned, store, options, Silent()).ok
+        planned = plan_units([Checkpoint(folder, "llama")], [task_from_file(rows, kind)], store, options)
+        assert run_units(planned, store, options, Silent()).ok
         ((unit, _),) = store.records()[0]
         found.append(store.read(unit)[1]["prediction"])
     assert found[0] == found[1] == found[2]

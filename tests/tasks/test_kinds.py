@@ -13,13 +13,13 @@ from xeval.encoder.tokens import TextEncoder
 from xeval.errors import UsageError
 from xeval.examples import Answer, MultipleChoice, Question, TaggedSentence, TextPair, Translation
 from xeval.tasks import task
-from xeval.tasks.base import IGNORED_LABEL, Encoded, match_labels
+from xeval.tasks.base import IGNORED_LABEL, Encoded, Scoring, Settings, match_labels
 from xeval.tasks.catalogue.classification import NLI_LABELS
 from xeval.tasks.choice import CHOICE
 from xeval.tasks.classification import CLASSIFICATION
 from xeval.tasks.retrieval import RETRIEVAL
 from xeval.tasks.span_qa import SPAN_QA, context_windows
-from xeval.tasks.tagging import TAGGING, window_words
+from xeval.tasks.tagging import TAGGING, TaggingSettings, window_words
 
 CONTEXT = "Anna works in Berlin. Boris works in Paris. 安娜在柏林工作。 Der Fuchs wohnt in München near the lazy dog."
 
@@ -46,14 +46,16 @@ def oracle_logits(reduced_rows: list[tuple[int, int]]) -> dict[str, np.ndarray[A
 @pytest.mark.parametrize("text", ["Berlin", "Paris", "柏林", "München", "lazy dog", "Anna"])
 def test_the_trained_span_reads_back_as_the_answer(encoder: TextEncoder, max_length: int, text: str) -> None:
     examples = [question(0, text)]
-    changed = {**SPAN_QA.defaults, "max_length": max_length, "stride": 4}
+    changed = SPAN_QA.defaults.changed({"max_length": max_length, "stride": 4})
     encoded = SPAN_QA.encode(examples, encoder, changed)
     assert max(encoded.sequences.lengths) <= max_length
     targets = SPAN_QA.targets(examples, encoded, ())
     pairs = list(zip(targets["start_positions"], targets["end_positions"], strict=True))
     assert any(end for _, end in pairs), "the answer is whole in at least one window"
     reduced = oracle_logits(pairs)
-    predicted = SPAN_QA.predict(examples, encoded, reduced, (), task("xquad"), "en")
+    predicted = SPAN_QA.predict(
+        examples, encoded, reduced, Scoring(task("xquad"), "en", (), SPAN_QA.defaults)
+    )
     assert text in predicted.texts[0]
     assert len(predicted.texts[0]) <= len(text) + 3  # the tokens that cover the answer, not more
 
@@ -93,7 +95,7 @@ def test_the_span_is_the_best_pair_within_the_answer_length(encoder: TextEncoder
     import torch
 
     examples = [question(0, "Berlin"), question(1, "München")]
-    changed = {**SPAN_QA.defaults, "max_length": 40, "stride": 8, "answer_length": 5}
+    changed = SPAN_QA.defaults.changed({"max_length": 40, "stride": 8, "answer_length": 5})
     encoded = SPAN_QA.encode(examples, encoder, changed)
     width = int(encoded.sequences.lengths.max())
     generator = torch.Generator().manual_seed(3)
@@ -129,7 +131,7 @@ def test_the_span_is_the_best_pair_within_the_answer_length(encoder: TextEncoder
 
 def test_no_room_for_the_context_is_said(encoder: TextEncoder) -> None:
     with pytest.raises(UsageError, match="--max-length 5"):
-        SPAN_QA.encode([question(0, "Berlin")], encoder, {**SPAN_QA.defaults, "max_length": 5})
+        SPAN_QA.encode([question(0, "Berlin")], encoder, SPAN_QA.defaults.changed({"max_length": 5}))
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=60), st.integers(9, 30))
@@ -145,7 +147,7 @@ def test_every_word_of_a_long_sentence_gets_its_own_tag(encoder: TextEncoder, ma
     tags = tuple("NOUN VERB X ADP PROPN ADJ NOUN PUNCT".split()) * 3
     examples = [TaggedSentence("1", "1", words, tags), TaggedSentence("2", "2", ("Anna",), ("PROPN",))]
     labels = task("udpos").labels
-    encoded = TAGGING.encode(examples, encoder, {"max_length": max_length, "label_piece": "first"})
+    encoded = TAGGING.encode(examples, encoder, TaggingSettings(max_length))
     assert max(encoded.sequences.lengths) <= max_length
     rows = TAGGING.targets(examples, encoded, labels)["labels"]
     answers = np.zeros((len(rows), max(map(len, rows))), np.int64)
@@ -154,7 +156,9 @@ def test_every_word_of_a_long_sentence_gets_its_own_tag(encoder: TextEncoder, ma
         assert len(numbers) == len(encoded.sequences.ids[row])
     trained = sum(number != IGNORED_LABEL for numbers in rows for number in numbers)
     assert trained == len(words) + 1
-    predicted = TAGGING.predict(examples, encoded, {"tag_by_token": answers}, labels, task("udpos"), "de")
+    predicted = TAGGING.predict(
+        examples, encoded, {"tag_by_token": answers}, Scoring(task("udpos"), "de", labels, TAGGING.defaults)
+    )
     assert predicted.texts == [" ".join(tags), "PROPN"]
     assert predicted.metrics["tag_accuracy"][1].tolist() == [24.0, 1.0]
 
@@ -166,13 +170,13 @@ def test_choices_compete_within_their_example(encoder: TextEncoder) -> None:
     ]
     encoded = CHOICE.encode(examples, encoder, CHOICE.defaults)
     assert CHOICE.training_rows(encoded) == [[0, 1, 2], [3, 4]]
-    limit = int(CHOICE.defaults["max_length"])
+    limit = CHOICE.defaults.max_length
     anna, near = (encoder.pieces([text])[text].ids for text in ("Anna works.", "near"))
     np.testing.assert_array_equal(encoded.sequences.ids[2], encoder.pair(anna, near, limit)[0])
     turned = CHOICE.encode([replace(each, choice_first=True) for each in examples], encoder, CHOICE.defaults)
     np.testing.assert_array_equal(turned.sequences.ids[2], encoder.pair(near, anna, limit)[0])
     reduced = {"logit": np.asarray([0.1, 0.2, 0.9, 0.5, 0.5])}
-    predicted = CHOICE.predict(examples, encoded, reduced, (), task("xcopa"), "et")
+    predicted = CHOICE.predict(examples, encoded, reduced, Scoring(task("xcopa"), "et", (), CHOICE.defaults))
     assert predicted.texts == ["2", "0"]
     assert predicted.metrics["accuracy"][0].tolist() == [1.0, 1.0]
 
@@ -198,7 +202,10 @@ def test_labels_that_a_task_lacks_are_remarked_with_how_often_they_were_predicte
     pairs = [TextPair(str(n), str(n), "Anna", None, "entailment") for n in range(3)]
     labels = (*NLI_LABELS, "unknown")
     predicted = CLASSIFICATION.predict(
-        pairs, Encoded(None, np.arange(3)), {"label": np.asarray([0, 3, 3])}, labels, task("xnli"), "de"
+        pairs,
+        Encoded(None, np.arange(3)),
+        {"label": np.asarray([0, 3, 3])},
+        Scoring(task("xnli"), "de", labels, CLASSIFICATION.defaults),
     )
     assert list(predicted.remarks) == [
         "the head has labels that the task lacks (unknown): 2 of 3 items got one, and none of them is right."
@@ -208,7 +215,9 @@ def test_labels_that_a_task_lacks_are_remarked_with_how_often_they_were_predicte
     tagged = Encoded(None, np.zeros(1, np.int64), [SimpleNamespace(first_word=0, positions=(0, 1))])
     for labels, remarked in (((*ner, "S-PER", "B-MISC"), "(S-PER, B-MISC): 1 of 2 words"), (ner, "")):
         numbers = {"tag_by_token": np.asarray([[labels.index("B-PER"), len(labels) - 1]])}
-        remarks = TAGGING.predict(sentence, tagged, numbers, labels, task("panx"), "de").remarks
+        remarks = TAGGING.predict(
+            sentence, tagged, numbers, Scoring(task("panx"), "de", labels, TAGGING.defaults)
+        ).remarks
         assert bool(remarks) == bool(remarked)
         assert remarked in " ".join(remarks)
 
@@ -238,7 +247,7 @@ def test_heads_that_were_trained_for_something_else_are_refused_or_remarked(
 
 
 def test_single_texts_are_classified_too(encoder: TextEncoder, tiny_tokenizer: Any) -> None:
-    encoded = CLASSIFICATION.encode([TextPair("1", "1", "Anna", None, "x")], encoder, {"max_length": 9})
+    encoded = CLASSIFICATION.encode([TextPair("1", "1", "Anna", None, "x")], encoder, Settings(9))
     assert encoded.sequences.ids[0].tolist() == tiny_tokenizer("Anna")["input_ids"]
 
 
@@ -252,6 +261,8 @@ def test_retrieval_asks_the_english_index_and_equal_sentences_are_one_answer(enc
     english = np.asarray([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], np.float32)
     foreign = np.asarray([[5.0, 1.0], [2.0, 1.0], [9.0, 0.1]], np.float32)
     reduced = {"embedding": np.concatenate([foreign, english])}
-    predicted = RETRIEVAL.predict(examples, encoded, reduced, (), task("tatoeba"), "de")
+    predicted = RETRIEVAL.predict(
+        examples, encoded, reduced, Scoring(task("tatoeba"), "de", (), RETRIEVAL.defaults)
+    )
     assert predicted.metrics["accuracy"][0].tolist() == [1.0, 0.0, 1.0]
     assert RETRIEVAL.chance(examples) == 0.5

@@ -21,6 +21,7 @@ from xeval.examples import Answer, Question
 from xeval.sources.questions import read_xquad
 from xeval.store import Store, UnitRecord, read_scores
 from xeval.tasks import task
+from xeval.tasks.base import Scoring
 from xeval.tasks.depth import SINGLE_SENTENCE_QA, answer_overlap, compare, sentence_spans, split_by_depth
 
 
@@ -98,7 +99,7 @@ def test_every_sentence_is_read_alone(tiny_tokenizer: Any) -> None:
         ask("Wo?", "Nur ein Satz in München.", "München"),
     ]
     for max_length in (384, 14):  # also where a sentence takes several windows
-        changed = {**SPAN_QA.defaults, "max_length": max_length, "stride": 3}
+        changed = SPAN_QA.defaults.changed({"max_length": max_length, "stride": 3})
         encoded = SINGLE_SENTENCE_QA.encode(examples, encoder, changed)
         alone = [
             ask(e.question, e.context[begin:end])
@@ -112,7 +113,9 @@ def test_every_sentence_is_read_alone(tiny_tokenizer: Any) -> None:
         first = encoded.sequences.marks[:, 0]  # type: ignore[index]
         scores = np.asarray([1.0 if row == 1 else 0.5 for row in expected.example])
         reduced = {"score": scores, "start": first, "end": first}
-        predicted = SINGLE_SENTENCE_QA.predict(examples, encoded, reduced, (), task("xquad-depth"), "en")
+        predicted = SINGLE_SENTENCE_QA.predict(
+            examples, encoded, reduced, Scoring(task("xquad-depth"), "en", (), SINGLE_SENTENCE_QA.defaults)
+        )
         assert "Boris works in Paris.".startswith(predicted.texts[0])
         assert "Nur ein Satz".startswith(predicted.texts[1])
         assert predicted.columns["sentences"] == [3, 1]
@@ -125,7 +128,9 @@ def test_the_best_sentence_counts_even_when_another_is_surer(tiny_tokenizer: Any
     marks = encoded.sequences.marks
     assert marks is not None
     reduced = {"score": np.asarray([2.0, 1.0]), "start": marks[:, 0], "end": marks[:, 1] - 1}
-    predicted = SINGLE_SENTENCE_QA.predict(examples, encoded, reduced, (), task("xquad-depth"), "en")
+    predicted = SINGLE_SENTENCE_QA.predict(
+        examples, encoded, reduced, Scoring(task("xquad-depth"), "en", (), SINGLE_SENTENCE_QA.defaults)
+    )
     assert predicted.texts == ["Anna."]
     assert predicted.metrics["f1_mixed"][0].tolist() == [0.0]
     assert predicted.columns["best_sentence_f1"] == [1.0]

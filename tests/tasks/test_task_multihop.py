@@ -12,12 +12,15 @@ import pytest
 from xeval.checkpoints import discover
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import UsageError
-from xeval.evaluation.runner import RunOptions, plan, run
+from xeval.evaluation.options import RunOptions
+from xeval.evaluation.plan import plan_units
+from xeval.evaluation.run import run_units
 from xeval.examples import Answer, MultipleChoice, Question
 from xeval.languages import language
 from xeval.sources.multihop import BABI_ROOMS, NOWHERE
 from xeval.store import Store, read_scores, read_table
 from xeval.tasks import all_tasks, task, training_set
+from xeval.tasks.base import Settings
 from xeval.tasks.choice import CHOICE, PASSAGE_CHOICE
 from xeval.tasks.span_qa import SPAN_QA
 
@@ -32,7 +35,7 @@ def encoder(tiny_tokenizer: Any) -> TextEncoder:
 def test_a_long_story_loses_its_beginning_and_keeps_the_question(encoder: TextEncoder) -> None:
     choices = ("in Berlin", "near the lazy dog", "in Paris")
     example = MultipleChoice("1", "1", STORY, choices, 0)
-    encoded = PASSAGE_CHOICE.encode([example], encoder, {"max_length": 60})
+    encoded = PASSAGE_CHOICE.encode([example], encoder, Settings(60))
     contexts = []
     for choice, ids in zip(choices, encoded.sequences.ids, strict=True):
         end = len(ids) - len(encoder.pieces([choice])[choice].ids) - len(encoder.template.suffix)
@@ -45,14 +48,12 @@ def test_a_long_story_loses_its_beginning_and_keeps_the_question(encoder: TextEn
     assert max(map(len, encoded.sequences.ids)) == 60
     assert PASSAGE_CHOICE.training_rows(encoded) == [[0, 1, 2]]
     with pytest.raises(UsageError, match="--max-length 5 leaves no room"):
-        PASSAGE_CHOICE.encode([example], encoder, {"max_length": 5})
+        PASSAGE_CHOICE.encode([example], encoder, Settings(5))
 
 
 def test_a_short_story_is_encoded_like_any_choice(encoder: TextEncoder) -> None:
     example = MultipleChoice("1", "1", "Anna works. Where?", ("in Berlin", "near"), 0)
-    passage, plain = (
-        kind.encode([example], encoder, {"max_length": 99}) for kind in (PASSAGE_CHOICE, CHOICE)
-    )
+    passage, plain = (kind.encode([example], encoder, Settings(99)) for kind in (PASSAGE_CHOICE, CHOICE))
     assert [ids.tolist() for ids in passage.sequences.ids] == [ids.tolist() for ids in plain.sequences.ids]
 
 
@@ -60,7 +61,9 @@ def test_a_short_story_is_encoded_like_any_choice(encoder: TextEncoder) -> None:
 def test_an_answer_that_stands_nowhere_is_trained_at_no_token(encoder: TextEncoder, max_length: int) -> None:
     context = "Anna works in Berlin. Boris works in Paris."
     examples = [Question("1", "1", "Where?", context, (Answer(text, NOWHERE),)) for text in ("A", context)]
-    encoded = SPAN_QA.encode(examples, encoder, {**SPAN_QA.defaults, "max_length": max_length, "stride": 4})
+    encoded = SPAN_QA.encode(
+        examples, encoder, SPAN_QA.defaults.changed({"max_length": max_length, "stride": 4})
+    )
     targets = SPAN_QA.targets(examples, encoded, ())
     assert set(targets["start_positions"]) == set(targets["end_positions"]) == {0}
 
@@ -129,7 +132,9 @@ def test_stories_and_given_facts_are_evaluated_and_stored_with_their_hops(
     options = RunOptions(data=tmp_path / "data", device="cpu")
     store = Store(tmp_path / "store")
     tasks = [task(name) for name in ("babi-1", "babi-2", "babi-3", "jemhopqa")]
-    planned = plan(list(discover(tmp_path / "models")), tasks, store, options, languages=["en", "de", "ja"])
+    planned = plan_units(
+        list(discover(tmp_path / "models")), tasks, store, options, languages=["en", "de", "ja"]
+    )
 
     class Silent:
         def started(self, unit: Any, items: int) -> None: ...
@@ -137,7 +142,7 @@ def test_stories_and_given_facts_are_evaluated_and_stored_with_their_hops(
         def finished(self, unit: Any, record: Any, score: float) -> None: ...
         def failed(self, unit: Any, reason: str) -> None: ...
 
-    outcome = run(planned, store, options, Silent())
+    outcome = run_units(planned, store, options, Silent())
     assert outcome.ok, outcome.problems
     assert outcome.done == 3 * 2 + 1
     scores = read_scores(tmp_path / "store")

@@ -11,13 +11,17 @@ import pytest
 
 from xeval import cli
 from xeval.checkpoints import discover
+from xeval.console.evaluation import EvaluationSteps
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import DataError
-from xeval.evaluation.runner import RunOptions, StepWatcher, plan, run
+from xeval.evaluation.options import RunOptions
+from xeval.evaluation.plan import plan_units
+from xeval.evaluation.run import run_units
 from xeval.examples import Answer, Question
 from xeval.metrics import qa_metrics
 from xeval.store import Store
 from xeval.tasks import task, training_set
+from xeval.tasks.base import Scoring
 from xeval.tasks.span_qa import SPAN_QA, best_spans
 
 # A passage, a question and its answer. MLQA's metric drops the German and the Arabic article, SQuAD's does not.
@@ -106,7 +110,7 @@ def test_tydiqa_in_a_file_per_language(data: Path) -> None:
     assert apart == together == ["english-1", "korean-1", "telugu-1"]
 
 
-class Silent(StepWatcher):
+class Silent(EvaluationSteps):
     """A watcher that shows nothing."""
 
     def __init__(self) -> None: ...
@@ -122,14 +126,14 @@ def test_scores_are_stored_under_the_published_metrics(
     make_checkpoint(tmp_path / "models/qa", "ForQuestionAnswering")
     store, options = Store(tmp_path / "store"), RunOptions(data=data, device="cpu")
     chosen = [task("mlqa"), task("tydiqa")]
-    planned = plan(
+    planned = plan_units(
         list(discover(tmp_path / "models")), chosen, store, options, languages=("de", "zh", "en", "ko", "te")
     )
     assert [(unit.task.name, unit.language) for unit in planned.units] == [
         *(("mlqa", language) for language in ("de", "zh")),
         *(("tydiqa", language) for language in ("en", "ko", "te")),
     ]
-    assert run(planned, store, options, Silent()).done == 5
+    assert run_units(planned, store, options, Silent()).done == 5
     mains = {record.task: record.main_metric for _, record in store.current().units}
     assert mains == {"mlqa": "mlqa_f1", "tydiqa": "squad_f1"}
     for path, record in store.current().units:
@@ -170,7 +174,9 @@ def test_no_candidate_is_the_empty_text_and_wrong(tiny_tokenizer: Any) -> None:
     ]
     encoded = SPAN_QA.encode(examples, TextEncoder(tiny_tokenizer), SPAN_QA.defaults)
     nothing = reduced([-np.inf, -np.inf], [0, 0], [0, 0])
-    predicted = SPAN_QA.predict(examples, encoded, nothing, (), task("xquad"), "de")
+    predicted = SPAN_QA.predict(
+        examples, encoded, nothing, Scoring(task("xquad"), "de", (), SPAN_QA.defaults)
+    )
     assert predicted.texts == ["", ""]
     # A question without gold answers is right exactly when nothing is predicted.
     assert predicted.metrics["squad_em"][0].tolist() == [0.0, 1.0]

@@ -17,16 +17,19 @@ from transformers import AutoModel, AutoTokenizer
 
 from xeval.checkpoints import Checkpoint, discover
 from xeval.console.display import Steps
+from xeval.console.evaluation import EvaluationSteps
 from xeval.encoder.loop import Loop
 from xeval.encoder.tokens import TextEncoder
 from xeval.errors import StoreError, UsageError, XevalError
-from xeval.evaluation import runner
-from xeval.evaluation.runner import Outcome, Plan, RunOptions, Unit
+from xeval.evaluation.options import RunOptions
+from xeval.evaluation.plan import Plan, Unit, estimated_work, plan_units
+from xeval.evaluation.run import Outcome, run_units
 from xeval.examples import Translation
 from xeval.interop.submission import export_xtreme, score_submission
 from xeval.sources.bucc import BuccSource
 from xeval.store import Store, UnitRecord, read_table
 from xeval.tasks import task
+from xeval.tasks.base import Scoring
 from xeval.tasks.embedding import describe_recipe
 from xeval.tasks.mining import MINING
 from xeval.tasks.retrieval import RETRIEVAL
@@ -46,9 +49,9 @@ def evaluate(
     models: Path, data: Path, store: Path, name: str, languages: tuple[str, ...] = ("de",), **options: Any
 ) -> tuple[Plan, Outcome]:
     chosen = RunOptions(data=data, device="cpu", **options)
-    planned = runner.plan(list(discover(models)), [task(name)], Store(store), chosen, languages=languages)
+    planned = plan_units(list(discover(models)), [task(name)], Store(store), chosen, languages=languages)
     with Steps("run", len(planned.units), quiet=True) as steps:
-        return planned, runner.run(planned, Store(store), chosen, runner.StepWatcher(steps))
+        return planned, run_units(planned, Store(store), chosen, EvaluationSteps(steps))
 
 
 def stored(store: Path, unit: Unit) -> tuple[UnitRecord, dict[str, list[Any]]]:
@@ -85,18 +88,21 @@ def test_a_recipe_is_written_out_for_the_encoders_depth(
     recipe: str, depth: int, kind: Any, layer: int
 ) -> None:
     settings = kind.resolve({"recipe": recipe}, Deep(depth))
-    assert (settings["recipe"], settings["layer"]) == (recipe, layer)
-    assert set(settings) == set(kind.defaults)
+    assert (settings.recipe, settings.layer) == (recipe, layer)
+    assert set(settings.stored()) == set(kind.defaults.stored())
     # The config of DistilBERT calls it n_layers.
     assert kind.resolve({"recipe": recipe}, Deep(depth, "n_layers")) == settings
 
 
 def test_single_settings_of_a_recipe_can_be_changed() -> None:
     settings = RETRIEVAL.resolve({"recipe": "jiant", "layer": 3, "margin": "ratio", "k": 4}, Deep(12))
-    assert describe_recipe(settings) == "jiant: layer 3, mean, cosine, margin ratio k=4, english queries"
+    assert (
+        describe_recipe(settings.stored())
+        == "jiant: layer 3, mean, cosine, margin ratio k=4, english queries"
+    )
     mining = MINING.resolve({"centring": "language_mean", "direction": "english"}, Deep(12))
-    assert "direction" not in mining  # mining looks both ways
-    assert describe_recipe(mining) == (
+    assert "direction" not in mining.stored()  # mining looks both ways
+    assert describe_recipe(mining.stored()) == (
         "default: layer 12, mean, cosine, language_mean, margin ratio k=4, matching max, duplicates drop"
     )
     assert describe_recipe({"max_length": 5}) == ""
@@ -125,7 +131,7 @@ def test_the_published_default_and_the_same_written_out_are_one_fingerprint(
 
     def fingerprint(**settings: Any) -> str:
         options = RunOptions(data=data, device="cpu", settings=settings)
-        (unit,) = runner.plan(
+        (unit,) = plan_units(
             list(discover(tmp_path / "models")),
             [task("tatoeba")],
             Store(tmp_path / "s"),
@@ -199,7 +205,7 @@ def test_who_asks(tiny_encoder: Path, direction: str) -> None:
     settings = RETRIEVAL.resolve({"direction": direction}, Deep(2))
     encoded = RETRIEVAL.encode(examples, encoder, settings)
     reduced = {"embedding": np.concatenate([foreign, english])}
-    predicted = RETRIEVAL.predict(examples, encoded, reduced, (), task("tatoeba"), "de")
+    predicted = RETRIEVAL.predict(examples, encoded, reduced, Scoring(task("tatoeba"), "de", (), settings))
     a, b = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in (foreign, english))
     cosine = a @ b.T
     targets = np.asarray([e.target for e in examples])
@@ -224,7 +230,7 @@ def test_a_query_without_a_ratio_is_wrong_and_said_and_embeddings_of_zeros_are_r
     settings = RETRIEVAL.resolve({"margin": "ratio", "k": 2, "direction": "both"}, Deep(2))
     encoded = RETRIEVAL.encode(examples, encoder, settings)
     away = {"embedding": np.concatenate([np.abs(foreign), -np.abs(foreign)])}
-    predicted = RETRIEVAL.predict(examples, encoded, away, (), task("tatoeba"), "de")
+    predicted = RETRIEVAL.predict(examples, encoded, away, Scoring(task("tatoeba"), "de", (), settings))
     assert predicted.metrics["accuracy"][0].tolist() == [0.0] * 5
     assert predicted.texts == [""] * 5
     assert predicted.columns["neighbour"] == [-1] * 5
@@ -233,7 +239,7 @@ def test_a_query_without_a_ratio_is_wrong_and_said_and_embeddings_of_zeros_are_r
     ]
     away["embedding"][7] = 0
     with pytest.raises(XevalError, match="1 of 5 sentence embeddings are all zeros"):
-        RETRIEVAL.predict(examples, encoded, away, (), task("tatoeba"), "de")
+        RETRIEVAL.predict(examples, encoded, away, Scoring(task("tatoeba"), "de", (), settings))
 
 
 def test_a_sweep_gives_the_scores_of_encoders_that_stop_at_each_layer(
@@ -458,10 +464,10 @@ def test_the_first_sentences_of_bucc_are_a_unit_of_their_own(tmp_path: Path, tin
 
 def test_what_mining_takes_is_estimated(tmp_path: Path, tiny_encoder: Path) -> None:
     options = RunOptions(data=bucc(tmp_path / "data"), device="cpu")
-    planned = runner.plan(
+    planned = plan_units(
         list(discover(tiny_encoder)), [task("bucc2018")], Store(tmp_path / "s"), options, languages=["de"]
     )
-    ((_, work),) = runner.mining_work(planned, options)
+    ((_, work),) = estimated_work(planned, options)
     assert (work.source, work.target) == (121, 120)
     assert [part.operations for part in work.search] == [4 * 61 * 60 * 32, 4 * 121 * 120 * 32]
     assert all(part.seconds > 0 for part in work.search)

@@ -16,8 +16,8 @@ from xeval.encoder.tokens import TextEncoder
 from xeval.errors import DataError, UsageError
 from xeval.examples import TaggedSentence
 from xeval.tasks import all_training_sets, task
-from xeval.tasks.base import IGNORED_LABEL, Settings
-from xeval.tasks.tagging import LABEL_PIECES, TAGGING, labelled_piece
+from xeval.tasks.base import IGNORED_LABEL, Scoring
+from xeval.tasks.tagging import LABEL_PIECES, TAGGING, TaggingSettings, labelled_piece
 
 LABELS = task("udpos").labels
 # Known words, words of several pieces, a bare boundary piece first, none but that, nothing at all, and a word
@@ -37,10 +37,6 @@ def sentences(rows: list[list[tuple[str, str]]]) -> list[TaggedSentence]:
     ]
 
 
-def settings(max_length: int = 256, label_piece: str = "first") -> Settings:
-    return {"max_length": max_length, "label_piece": label_piece}
-
-
 @pytest.fixture(scope="module")
 def encoder(tiny_tokenizer: Any) -> TextEncoder:
     return TextEncoder(tiny_tokenizer)
@@ -52,7 +48,7 @@ def test_every_gold_tag_is_a_target_and_is_scored_exactly_once(
     encoder: TextEncoder, rows: list[list[tuple[str, str]]], max_length: int, label_piece: str
 ) -> None:
     examples = sentences(rows)
-    encoded = TAGGING.encode(examples, encoder, settings(max_length, label_piece))
+    encoded = TAGGING.encode(examples, encoder, TaggingSettings(max_length, label_piece))
     assert encoded.sequences.lengths.max() <= max_length
     targets = TAGGING.targets(examples, encoded, LABELS)["labels"]
     trained: list[list[str]] = [[] for _ in examples]
@@ -62,7 +58,9 @@ def test_every_gold_tag_is_a_target_and_is_scored_exactly_once(
         trained[encoded.example[row]] += [LABELS[number] for number in labelled]
         answers[row, : len(numbers)] = np.maximum(numbers, 0)
     assert [tuple(tags) for tags in trained] == [e.tags for e in examples]
-    predicted = TAGGING.predict(examples, encoded, {"tag_by_token": answers}, LABELS, task("udpos"), "de")
+    predicted = TAGGING.predict(
+        examples, encoded, {"tag_by_token": answers}, Scoring(task("udpos"), "de", LABELS, TAGGING.defaults)
+    )
     right, scored = predicted.metrics["tag_accuracy"]
     assert right.tolist() == scored.tolist() == [len(e.tags) for e in examples]
 
@@ -84,7 +82,7 @@ def test_without_context_scores_depend_on_neither_windows_nor_batches(
     examples = sentences(rows)
 
     def texts(max_length: int, token_budget: int) -> list[str]:
-        changed = settings(max_length, label_piece)
+        changed = TaggingSettings(max_length, label_piece)
         encoded = TAGGING.encode(examples, encoder, changed)
         loop = Loop(torch.device("cpu"), encoder.pad_id, token_budget)
 
@@ -92,7 +90,9 @@ def test_without_context_scores_depend_on_neither_windows_nor_batches(
             return TAGGING.reduce(WithoutContext(), batch, changed)
 
         reduced = loop.run(encoded.sequences, reduce)
-        predicted = TAGGING.predict(examples, encoded, reduced, LABELS, task("udpos"), "de")
+        predicted = TAGGING.predict(
+            examples, encoded, reduced, Scoring(task("udpos"), "de", LABELS, TAGGING.defaults)
+        )
         assert sum(predicted.metrics["tag_accuracy"][1]) == sum(len(e.tags) for e in examples)
         return predicted.texts
 
@@ -125,16 +125,16 @@ def test_label_pieces_in_their_window(encoder: TextEncoder) -> None:
     start = 1 + len(pieces[0])  # after <s> and the pieces of the first word
     expected = {"first": start, "first_nonempty": start + 1, "last": start + 2}
     for rule, position in expected.items():
-        (window,) = TAGGING.encode(examples, encoder, settings(label_piece=rule)).detail
+        (window,) = TAGGING.encode(examples, encoder, TaggingSettings(label_piece=rule)).detail
         assert window.positions[1] == position
 
 
 def test_wrong_settings_are_refused(encoder: TextEncoder) -> None:
     examples = sentences([[("Anna", "PROPN")]])
     with pytest.raises(UsageError, match="label_piece is 'middle'; it must be one of first, first_nonempty"):
-        TAGGING.encode(examples, encoder, settings(label_piece="middle"))
+        TAGGING.encode(examples, encoder, TaggingSettings(label_piece="middle"))
     with pytest.raises(UsageError, match="--max-length 2 leaves no room"):
-        TAGGING.encode(examples, encoder, settings(2))
+        TAGGING.encode(examples, encoder, TaggingSettings(2))
 
 
 def test_published_language_lists() -> None:

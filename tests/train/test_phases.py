@@ -40,7 +40,7 @@ from xeval.encoder.tokens import TextEncoder
 from xeval.errors import DataError, UsageError
 from xeval.examples import Example, MultipleChoice
 from xeval.tasks import all_training_sets
-from xeval.tasks.base import TrainingSet
+from xeval.tasks.base import Settings, TrainingSet
 from xeval.tasks.classification import CLASSIFICATION
 from xeval.train import phases
 from xeval.train.intermediates import load_examples, training_set
@@ -90,10 +90,10 @@ def test_the_saved_checkpoint_gives_the_dev_score_of_its_card(job: PhaseJob, tmp
     assert checkpoint.label_names == CLAIMS.labels
     encoder = TextEncoder(checkpoint.load_tokenizer())
     examples = claims()
-    encoded = CLASSIFICATION.encode(examples, encoder, {"max_length": 64})  # type: ignore[arg-type]
+    encoded = CLASSIFICATION.encode(examples, encoder, Settings(64))  # type: ignore[arg-type]
     model = checkpoint.load(CLASSIFICATION.auto_class)
     reduced = Loop(torch.device("cpu"), encoder.pad_id).run(
-        encoded.sequences, lambda batch: CLASSIFICATION.reduce(model, batch, {})
+        encoded.sequences, lambda batch: CLASSIFICATION.reduce(model, batch, Settings())
     )
     right = [
         CLAIMS.labels[number] == example.label  # type: ignore[union-attr]

@@ -8,8 +8,8 @@ from support.tiny_studies import tiny_study
 
 from xeval.checkpoints import Checkpoint, discover
 from xeval.errors import UsageError
-from xeval.evaluation.runner import RunOptions
-from xeval.evaluation.runner import plan as plan_units
+from xeval.evaluation.options import RunOptions
+from xeval.evaluation.plan import plan_units as plan_units
 from xeval.store import Store
 from xeval.train.grid import nodes, study_texts
 from xeval.train.loop import train_study

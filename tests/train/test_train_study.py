@@ -230,8 +230,8 @@ def test_retrieval_settings_of_the_evaluation(file: Path) -> None:
         study.write('[evaluation]\nrecipe = "laser"\nlayer = 1\nmargin = "distance"\nk = 3\n')
     read = load_study(file)
     assert read.evaluation.settings() == {"recipe": "laser", "layer": 1, "margin": "distance", "k": 3}
-    settings = read.targets[-1].settings(read.evaluation.settings())
-    assert (settings["margin"], settings["k"], settings["layer"]) == ("distance", 3, 1)
+    settings = read.targets[-1].kind.from_recipe(read.evaluation.settings())
+    assert (settings.margin, settings.k, settings.layer) == ("distance", 3, 1)
     with pytest.raises(UsageError, match="margin distanc: no such choice; did you mean 'distance'"):
         load_study(edited(file, 'margin = "distance"', 'margin = "distanc"'))
 

@@ -28,7 +28,7 @@ def list_checkpoints(root: Checkpoints, base: BasesOption = None, as_json: Json 
     from xeval.checkpoints import Checkpoint
     from xeval.console import display
     from xeval.console.lineage import show_tree
-    from xeval.evaluation.runner import suited_tasks
+    from xeval.evaluation.plan import suited_tasks
     from xeval.tasks import all_tasks
     from xeval.train.lineage import lineage_tree
 

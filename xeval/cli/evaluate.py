@@ -56,13 +56,14 @@ def run(
     if explain:
         raise UsageError("--explain says why a unit would be computed; add --dry-run.")
     from xeval.console.display import Steps, print_json
-    from xeval.evaluation import runner
+    from xeval.console.evaluation import EvaluationSteps
+    from xeval.evaluation.run import run_units
 
     options = asked.options(retrieval, token_budget)
     _, store, planned = asked.plan(options, own)
     left = planned.count("todo") + planned.count("copy")
     with Steps("evaluate", left, quiet=as_json, pieces=left) as steps:
-        outcome = runner.run(planned, store, options, runner.StepWatcher(steps))
+        outcome = run_units(planned, store, options, EvaluationSteps(steps))
     if as_json:
         problems = [vars(problem) for problem in outcome.problems]
         print_json({"done": outcome.done, "reused": outcome.reused, "problems": problems})
@@ -94,12 +95,13 @@ def _show_plan(
     from dataclasses import asdict
 
     from xeval.console import display
-    from xeval.evaluation import runner
+    from xeval.evaluation.plan import estimated_work, stored
+    from xeval.evaluation.plan import explain as reason
     from xeval.tasks.embedding import describe_recipe
 
     options = asked.options(retrieval)
     chosen, store, planned = asked.plan(options, own)
-    known = runner.stored(store, options.limit) if explain else {}
+    known = stored(store, options.limit) if explain else {}
     rows: list[dict[str, Any]] = [
         {
             "checkpoint": unit.checkpoint.name,
@@ -107,13 +109,13 @@ def _show_plan(
             "language": unit.language,
             "status": unit.status,
             "fingerprint": unit.fingerprint,
-            "recipe": describe_recipe(unit.settings),
-            "settings": unit.settings,
-            **({"why": runner.explain(unit, known)} if explain else {}),
+            "recipe": describe_recipe(unit.settings.stored()),
+            "settings": unit.settings.stored(),
+            **({"why": reason(unit, known)} if explain else {}),
         }
         for unit in planned.units
     ]
-    work = runner.mining_work(planned, options)
+    work = estimated_work(planned, options)
     if as_json:
         problems = [vars(problem) for problem in planned.problems]
         estimates = {unit.name: asdict(estimate) for unit, estimate in work}

@@ -17,7 +17,7 @@ def warn(text: str) -> None:
 
 def print_problems(problems: Any) -> None:
     """Failures with their reasons, then what was left out, and what is to be read with the scores."""
-    from xeval.evaluation.runner import problem_lines
+    from xeval.evaluation.plan import problem_lines
 
     for failed, line in problem_lines(problems):
         (warn if failed else say)(line)

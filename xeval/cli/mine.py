@@ -50,7 +50,7 @@ def mine(
     Example: `xeval mine news.de news.en --checkpoint base/e5-small -o pairs.tsv --threshold 1.05`
     """
     from xeval.console.display import Steps, duration, print_json
-    from xeval.evaluation.runner import RunOptions
+    from xeval.evaluation.options import RunOptions
     from xeval.retrieval import Index
     from xeval.tasks.mined_files import mine_files, plan_files, write_pairs
 

@@ -14,7 +14,8 @@ from xeval.cli import completion
 from xeval.errors import UsageError
 
 if TYPE_CHECKING:
-    from xeval.evaluation.runner import Plan, RunOptions
+    from xeval.evaluation.options import RunOptions
+    from xeval.evaluation.plan import Plan
     from xeval.store import Store
     from xeval.tasks import Task
 
@@ -272,7 +273,7 @@ class Evaluation:
 
     def options(self, retrieval: Retrieval, token_budget: int = 0) -> "RunOptions":
         """The options of a run; settings that are None or empty stay as the tasks have them."""
-        from xeval.evaluation.runner import RunOptions
+        from xeval.evaluation.options import RunOptions
         from xeval.sources import HUB
 
         if self.data is not None and self.data != HUB and not self.data.is_dir():
@@ -283,7 +284,7 @@ class Evaluation:
     def plan(self, options: "RunOptions", own: OwnTasks) -> "tuple[list[Task], Store, Plan]":
         """The tasks that are looked at, the store, and the units."""
         from xeval.checkpoints import survey
-        from xeval.evaluation import runner
+        from xeval.evaluation.plan import plan_units
         from xeval.languages import language
         from xeval.store import Store
         from xeval.tasks import all_tasks, task
@@ -302,7 +303,7 @@ class Evaluation:
             chosen = [replace(one, training=own.trained_on) for one in chosen]
         codes = [language(code).code for code in split(self.languages)] or None
         store, found = Store(self.store), survey(self.checkpoints)
-        return chosen, store, runner.plan(found, chosen, store, options, languages=codes, named=bool(names))
+        return chosen, store, plan_units(found, chosen, store, options, languages=codes, named=bool(names))
 
 
 def name_bases(folders: Sequence[Path] | None) -> None:

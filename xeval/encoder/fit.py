@@ -80,15 +80,15 @@ class _Padding:
         self.stored = getattr(self.config, "pad_token_id", None)
         size = _vocabulary(model)
         usable = isinstance(self.stored, int) and 0 <= self.stored < (size or self.stored + 1)
-        self.own = self.stored if usable else None
-        if self.own is not None or size is None:
-            self.number = offered if self.own is None else self.own
+        self.configured = self.stored if usable else None
+        if self.configured is not None or size is None:
+            self.number = offered if self.configured is None else self.configured
         else:
             self.number = _free_number(sequences, size, offered)
 
     def around(self, reduce: Reduce) -> Reduce:
         """``reduce`` with the number in the model's config, which is put back after every batch."""
-        if self.number is None or self.own is not None:
+        if self.number is None or self.configured is not None:
             return reduce
         return lambda batch: self.during(reduce, batch, self.number)
 
@@ -208,19 +208,20 @@ class _Trial:
 
     def cut_at_padding(self, reduce: Reduce, padding: _Padding, offered: int) -> list[str]:
         """What to say where sequences end with the padding token of the config, which the model then passes over."""
-        if padding.own is None or padding.own == offered:
+        if padding.configured is None or padding.configured == offered:
             return []
-        ending = [row for row, ids in enumerate(self.sequences.ids) if ids[-1] == padding.own]
+        ending = [row for row, ids in enumerate(self.sequences.ids) if ids[-1] == padding.configured]
         if not ending:
             return []
-        other = padding.own - 1 if padding.own else 1
+        other = padding.configured - 1 if padding.configured else 1
         as_stored = self.outputs(reduce, ending[:1])
         whole = self.outputs(lambda batch: padding.during(reduce, batch, other), ending[:1])
         if self.same(as_stored, whole):
             return []
         return [
-            f"{len(ending)} of {len(self.sequences)} sequences end with token {padding.own}, which config.json calls "
-            f"padding and the tokenizer does not ({offered}); the model reads them without it, as in transformers."
+            f"{len(ending)} of {len(self.sequences)} sequences end with token {padding.configured}, which "
+            f"config.json calls padding and the tokenizer does not ({offered}); the model reads them without it, "
+            "as in transformers."
         ]
 
     def same(self, alone: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:

@@ -1,5 +1,6 @@
 """An encoder made ready to embed sentences: cut at a layer, with the poolings and the layers behind them."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,32 +11,33 @@ from xeval.encoder.pooling import SentenceHead, cut_at_layer, require_layers
 from xeval.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from xeval.checkpoints import Checkpoint
 
 
 def prepare_encoder(
-    model: Any, checkpoint: "Checkpoint", settings: "Mapping[str, int | str]", modules: SentenceModules | None
+    model: Any,
+    checkpoint: "Checkpoint",
+    poolings: Sequence[str],
+    layer: int | None,
+    modules: SentenceModules | None,
 ) -> Any:
     """Attach what makes sentence embeddings to a model that was loaded through ``AutoModel``.
 
     Args:
-        settings: of an embedding kind, resolved: ``layer``, ``layers`` and ``pooling`` count.
+        poolings: their vectors are joined.
+        layer: that is pooled; None pools every layer.
         modules: of a sentence-transformers folder whose own are used; None pools the encoder alone.
 
     Raises:
         UsageError: the model has no such layer or no pooler.
         CheckpointError: a module's weights are damaged or not those of its configuration.
     """
-    poolings = str(settings["pooling"]).split("+")
-    if settings.get("layers") == "all":
+    if layer is None:
         require_layers(model)
     else:
-        depth = int(model.config.num_hidden_layers)
-        if poolings == ["pooler"]:
-            _require_pooler(model, checkpoint, int(settings["layer"]) == depth)
-        model = cut_at_layer(model, int(settings["layer"]))
+        if list(poolings) == ["pooler"]:
+            _require_pooler(model, checkpoint, layer == int(model.config.num_hidden_layers))
+        model = cut_at_layer(model, layer)
     width = int(model.config.hidden_size)
     if modules is not None and modules.inner not in (0, width):
         raise CheckpointError(
@@ -84,7 +86,7 @@ class LayerNorm(torch.nn.Module):  # type: ignore[misc]
         return normed
 
 
-def _layer(kind: str, folder: Path, config: "Mapping[str, Any]") -> torch.nn.Module:
+def _layer(kind: str, folder: Path, config: Mapping[str, Any]) -> torch.nn.Module:
     """A module behind the pooling with its weights, in float32."""
     if kind == "Normalize":
         return Normalize()
@@ -125,9 +127,9 @@ def _require_pooler(model: Any, checkpoint: "Checkpoint", top: bool) -> None:
         with safe_open(file, framework="np") as tensors:
             names.update(tensors.keys())
     pooler = getattr(model, "pooler", None)
-    own = [] if pooler is None else [f"pooler.{name}" for name in pooler.state_dict()]
+    weights = [] if pooler is None else [f"pooler.{name}" for name in pooler.state_dict()]
     prefix = f"{model.base_model_prefix}."
-    if not own or not all(name in names or prefix + name in names for name in own):
+    if not weights or not all(name in names or prefix + name in names for name in weights):
         raise UsageError(
             f"--pooling pooler: {checkpoint.name} has no pooler among its weights; choose another pooling."
         )

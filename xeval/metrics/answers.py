@@ -58,7 +58,6 @@ def squad(text: str, language: str) -> str:
     XTREME applies it to XQuAD and TyDiQA in every language (``language`` is ignored), so that in scripts
     without spaces F1 comes close to exact match.
     """
-    del language
     # In UTF-8 an ASCII byte is nothing but that ASCII character.
     kept = text.lower().encode("utf-8", "surrogatepass").translate(None, string.punctuation.encode())
     return _ENGLISH_ARTICLES.sub(" ", kept.decode("utf-8", "surrogatepass"))
@@ -95,7 +94,6 @@ def mixed(text: str, language: str) -> str:
     traditional Han. Korean counts by its words between spaces (KorQuAD counts syllables). ``language`` is
     ignored: the characters say what they are.
     """
-    del language
     # Line by line, because lines that are in normal form already are passed on at once.
     folded = [normalize("NFKC", normalize("NFKC", line).casefold()) for line in text.split("\n")]
     text = "\n".join(folded).replace("i\u0307", "i").replace("ı", "i")

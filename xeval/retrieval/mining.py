@@ -161,10 +161,10 @@ def margin_scores(
     around_target = backward.similarities.mean(axis=1, dtype=np.float64)
 
     def scores(
-        neighbours: Neighbours, own: NDArray[np.float64], other: NDArray[np.float64]
+        neighbours: Neighbours, around_query: NDArray[np.float64], around_row: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         similarity = neighbours.similarities.astype(np.float64)
-        around = (own[:, None] + other[neighbours.rows]) / 2
+        around = (around_query[:, None] + around_row[neighbours.rows]) / 2
         if margin == "distance":
             return similarity - around
         if margin == "ratio":

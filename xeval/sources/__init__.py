@@ -1,7 +1,7 @@
 """Where examples come from: files in the layouts in which data sets are published, or made by a generator."""
 
 from xeval.sources.base import HUB, MissingDataError, NotDownloadedError, Source, data_root
-from xeval.sources.catalogue import DjangoSource, DjangoTopicSource
+from xeval.sources.django import DjangoSource, DjangoTopicSource
 from xeval.sources.files import FileSource
 from xeval.sources.generated import GeneratedBitext, GeneratedSource
 from xeval.sources.hub import HubSource

@@ -21,7 +21,6 @@ def read_xcopa(paths: Sequence[Path], language: str) -> list[MultipleChoice]:
     Indonesian and 4 Italian ones with another kind than the rest; they are taken as they are, so a model
     reads the wrong question there.
     """
-    del language
     examples = []
     columns = ("premise", "choice1", "choice2", "question", "label", "idx")
     for path in paths:
@@ -38,7 +37,6 @@ def read_commonsenseqa(paths: Sequence[Path], language: str) -> list[MultipleCho
     """CommonsenseQA jsonl, v1.0 with three and v1.11 with five choices, or v1.11 as Parquet; the context is the
     question.
     """
-    del language
     examples = []
     for path in paths:
         for line, row in _json_or_parquet(path, ("id", "question", "choices", "answerKey")):
@@ -64,7 +62,6 @@ def read_commonsenseqa(paths: Sequence[Path], language: str) -> list[MultipleCho
 
 def read_cosmosqa(paths: Sequence[Path], language: str) -> list[MultipleChoice]:
     """Cosmos QA ``valid.csv``, ``train.csv`` or the same as Parquet: four answers; the cluster is the passage."""
-    del language
     examples = []
     clusters: dict[str, str] = {}
     answers = ("answer0", "answer1", "answer2", "answer3")
@@ -87,7 +84,6 @@ def read_hellaswag(paths: Sequence[Path], language: str) -> list[MultipleChoice]
     ending; it is empty for half of the items. The cluster is ``source_id``, the video or article that several items
     are cut from.
     """
-    del language
     examples = []
     columns = ("ind", "ctx_a", "ctx_b", "endings", "label", "source_id")
     for path in paths:

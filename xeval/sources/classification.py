@@ -59,7 +59,6 @@ def read_xnli(paths: Sequence[Path], language: str) -> list[TextPair]:
 
 def read_xnli_parquet(paths: Sequence[Path], language: str) -> list[TextPair]:
     """XNLI in its home on the hub: premise, hypothesis and label; a file a language, without ids."""
-    del language
     columns = ("premise", "hypothesis", "label")
     examples: list[TextPair] = []
     for path in paths:
@@ -88,7 +87,6 @@ def read_mnli(paths: Sequence[Path], language: str) -> list[TextPair]:
 
     As everywhere in the field, items without a majority label ("-") are left out.
     """
-    del language
     examples: list[TextPair] = []
     for path in paths:
         if path.suffix == ".parquet":
@@ -123,7 +121,6 @@ def read_pawsx(paths: Sequence[Path], language: str, *, keep_untranslated: bool 
     ``keep_untranslated=False`` leaves them out. Machine-translated training files may hold empty sentences,
     which are pairs of that kind too.
     """
-    del language
     examples: list[TextPair] = []
     columns = ("id", "sentence1", "sentence2", "label")
     for path in paths:
@@ -146,7 +143,6 @@ def read_pawsx_parquet_of_xtreme(paths: Sequence[Path], language: str) -> list[T
     Rows whose quotation marks do not pair were lost or run together when it was made: 1,999 of 2,000 Korean
     test items and 49,175 of 49,401 English training items are left.
     """
-    del language
     columns = ("sentence1", "sentence2", "label")
     examples: list[TextPair] = []
     for path in paths:
@@ -160,7 +156,6 @@ def read_pawsx_parquet_of_xtreme(paths: Sequence[Path], language: str) -> list[T
 
 def read_conjnli(paths: Sequence[Path], language: str) -> list[TextPair]:
     """ConjNLI ``conj_dev.tsv`` and its training file (Premise, Hypothesis, Label); English."""
-    del language
     examples = []
     for path in paths:
         for line, row in tsv_rows(path, ("Premise", "Hypothesis", "Label")):
@@ -177,7 +172,6 @@ def read_snli(paths: Sequence[Path], language: str) -> list[TextPair]:
     As everywhere in the field, pairs without a majority label are left out: 785 of 550,152 in train, 158 of 10,000
     in dev. Ids number the rows with those that are left out, so that they are the same in every layout.
     """
-    del language
     examples: list[TextPair] = []
     number = 0
     for path in paths:
@@ -198,7 +192,6 @@ def read_anli(paths: Sequence[Path], language: str, *, round_name: str) -> list[
 
     Ids are those of the data set behind the round's name.
     """
-    del language
     examples: list[TextPair] = []
     for path in paths:
         hub = path.suffix == ".parquet"
@@ -217,7 +210,6 @@ def read_qqp(paths: Sequence[Path], language: str) -> list[TextPair]:
     As in GLUE's loaders, lines that break off before the label are left out (3 of 363,849 in train). Ids number
     the rows with those, so that they are the same in both layouts. A question may be empty.
     """
-    del language
     examples: list[TextPair] = []
     texts = ("question1", "question2")
     for path in paths:
@@ -249,7 +241,6 @@ def read_translated_mnli(paths: Sequence[Path], language: str) -> list[TextPair]
     The files of all languages have the same rows in the same order; ids are their numbers. A translation may be
     empty.
     """
-    del language
     examples: list[TextPair] = []
     for path in paths:
         hub = path.suffix == ".parquet"

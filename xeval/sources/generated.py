@@ -35,19 +35,16 @@ class GeneratedSource:
 
     def files(self, root: Path | None, language: str, split: str) -> tuple[Path, ...]:
         """None: nothing is read."""
-        del root, language, split
         return ()
 
     def digest(self, root: Path | None, language: str, split: str) -> str:
         """Digest of the generator's version and of all parameters."""
-        del root
         from xeval import xhops
 
         return value_digest({"xhops": xhops.VERSION, "language": language, "split": split, **asdict(self)})
 
     def load(self, root: Path | None, language: str, split: str) -> list[Example]:
         """The generated items: equal parameters give equal items."""
-        del root
         return list(_generated(self, language, split))
 
 
@@ -74,19 +71,16 @@ class GeneratedBitext:
 
     def files(self, root: Path | None, language: str, split: str) -> tuple[Path, ...]:
         """None: nothing is read."""
-        del root, language, split
         return ()
 
     def digest(self, root: Path | None, language: str, split: str) -> str:
         """Digest of the generator's version and of all parameters."""
-        del root, split
         from xeval import xhops
 
         return value_digest({"xhops-bitext": xhops.VERSION, "language": language, **asdict(self)})
 
     def load(self, root: Path | None, language: str, split: str) -> list[Example]:
         """The generated pairs: equal parameters give equal pairs."""
-        del root, split
         from xeval.xhops import sentence_pairs
 
         return list(sentence_pairs(language, self.size, self.seed))

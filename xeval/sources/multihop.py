@@ -257,7 +257,6 @@ def read_hotpotqa(
     The context is the paragraphs in their order, each its title and sentences; ``supporting_only`` leaves out
     those without a supporting fact.
     """
-    del language
     examples = []
     for path in paths:
         for row in _parse(path, _HotpotQuestion):
@@ -309,7 +308,6 @@ def read_musique(
     Hops and category are the beginning of the id (2hop, 3hop1, 3hop2, 4hop1...). Questions are composed of
     single-hop ones, and those that end in the same one share their answer: they are one cluster.
     """
-    del language
     examples = []
     for path in paths:
         for row in _parse(path, _MusiqueQuestion):
@@ -530,14 +528,13 @@ def read_jemhopqa(paths: Sequence[Path], language: str) -> list[Question]:
     In v1.2 one answer of 120 dev items (and 11 of 1059 of train, mostly differences of two dates) stands in no
     line; such an item stays and is scored by its text.
     """
-    del language
     rows = [row for path in paths for row in _parse(path, _JemhopqaQuestion)]
-    own = {row.id: [_Fact(s, r, tuple(o)) for s, r, o in row.derivations] for row in rows}
-    every = list(dict.fromkeys(fact for facts in own.values() for fact in facts))
+    facts_of = {row.id: [_Fact(s, r, tuple(o)) for s, r, o in row.derivations] for row in rows}
+    every = list(dict.fromkeys(fact for facts in facts_of.values() for fact in facts))
     examples = []
     for row in rows:
-        others = _similar_facts(own[row.id], every, row.id)[: JEMHOPQA_LINES - len(own[row.id])]
-        lines = {fact.line: False for fact in others} | {fact.line: True for fact in own[row.id]}
+        others = _similar_facts(facts_of[row.id], every, row.id)[: JEMHOPQA_LINES - len(facts_of[row.id])]
+        lines = {fact.line: False for fact in others} | {fact.line: True for fact in facts_of[row.id]}
         if len(lines) < JEMHOPQA_LINES:
             raise DataError(
                 f"{' + '.join(map(str, paths))}: too few facts to give question {row.id} {JEMHOPQA_LINES} lines; "
@@ -551,10 +548,10 @@ def read_jemhopqa(paths: Sequence[Path], language: str) -> list[Question]:
     return checked(examples, paths)
 
 
-def _similar_facts(own: Sequence[_Fact], every: Sequence[_Fact], key: str) -> list[_Fact]:
+def _similar_facts(facts: Sequence[_Fact], every: Sequence[_Fact], key: str) -> list[_Fact]:
     """Facts about other subjects, those with the most similar relation first, equals in an order fixed by ``key``."""
-    entities = {fact.subject for fact in own} | {name for fact in own for name in fact.objects}
-    relations = [set(fact.relation) for fact in own]
+    entities = {fact.subject for fact in facts} | {name for fact in facts for name in fact.objects}
+    relations = [set(fact.relation) for fact in facts]
 
     def rank(fact: _Fact) -> tuple[float, str]:
         letters = set(fact.relation)

@@ -77,7 +77,6 @@ def read_squad(paths: Sequence[Path], language: str) -> list[Question]:
 
 def read_xquad(paths: Sequence[Path], language: str) -> list[Question]:
     """XQuAD: passages stand in the same place in all languages, so clusters are the same in all of them."""
-    del language
     return checked(_questions(_rows(paths), ""), paths)
 
 
@@ -113,7 +112,6 @@ def read_qed(paths: Sequence[Path], language: str) -> list[Question]:
     Raises:
         DataError: a row of another form, or a span that does not stand where it says.
     """
-    del language
     examples: list[Question] = []
     clusters: dict[str, str] = {}
     for path in paths:

@@ -100,7 +100,6 @@ def read_conllu_words(paths: Sequence[Path], language: str) -> list[TaggedSenten
     Ids, clusters, removed characters and errors are those of ``read_conllu``; only sentences without any text
     are left out.
     """
-    del language
     examples = []
     for path in paths:
         for block in _blocks(path):
@@ -117,7 +116,6 @@ def read_universal_ner(paths: Sequence[Path], language: str) -> list[TaggedSente
     Scored are the benchmark's three types PER, LOC and ORG; the fourth of Serbian (OTH) is read as O. Ids and
     clusters are as in ``read_conllu``; annotation batches (``batch-0000``) are no documents.
     """
-    del language
     examples = []
     for path in paths:
         for block in _blocks(path):
@@ -173,7 +171,6 @@ def read_supertags(paths: Sequence[Path], language: str) -> list[TaggedSentence]
     Raises:
         DataError: a line of another form, or not as many tags as words.
     """
-    del language
     examples: list[TaggedSentence] = []
     for path in paths:
         if path.suffix == ".auto":

@@ -13,7 +13,7 @@ from typing import IO, Any, TypeVar
 from pydantic import ValidationError
 
 from xeval.errors import DataError
-from xeval.examples import Example, MultipleChoice, Question, TaggedSentence, TextPair
+from xeval.examples import Example
 from xeval.files import is_regular
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -223,29 +223,13 @@ def checked(examples: list[ExampleT], paths: Sequence[Path]) -> list[ExampleT]:
     repeated, times = ids.most_common(1)[0]
     if times > 1:
         raise DataError(f"{where}: the id {repeated!r} occurs {times} times; ids must be unique.")
-    labels = _labels(examples)
+    labels = {key for example in examples for key in example.answer_keys()}
     if len(labels) == 1 and len(examples) >= FEWEST_ITEMS_TO_JUDGE_LABELS:
         raise DataError(
             f"{where}: all {len(examples)} items have the label {labels.pop()!r}, "
             "which is a placeholder; use a file with the true labels."
         )
     return examples
-
-
-def _labels(examples: Sequence[Example]) -> set[object]:
-    """The different labels; empty where items have none to compare."""
-    match examples[0]:
-        case TextPair() | MultipleChoice():
-            return {example.label for example in examples if isinstance(example, TextPair | MultipleChoice)}
-        case TaggedSentence():
-            return {
-                tag for example in examples if isinstance(example, TaggedSentence) for tag in example.tags
-            }
-        case Question():
-            answered = any(example.answers for example in examples if isinstance(example, Question))
-            return set() if answered else {"no answer"}
-        case _:
-            return set()
 
 
 def _require_file(path: Path) -> None:

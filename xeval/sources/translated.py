@@ -40,17 +40,14 @@ class InLanguage:
 
     def files(self, root: Path | None, language: str, split: str) -> tuple[Path, ...]:
         """The files of the language."""
-        del language
         return self.source.files(root, self.language, split)
 
     def digest(self, root: Path | None, language: str, split: str) -> str:
         """The digest of the language's data."""
-        del language
         return self.source.digest(root, self.language, split)
 
     def load(self, root: Path | None, language: str, split: str) -> list[Example]:
         """The examples in the language."""
-        del language
         return self.source.load(root, self.language, split)
 
 

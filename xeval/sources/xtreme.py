@@ -231,11 +231,11 @@ def translations(name: str, english: Source) -> tuple[Source, ...]:
                 _read_translated_pawsx,
                 {"train": "translated_train"},
             )
-            own = FileSource(
+            prepared = FileSource(
                 ("x-final/{lang}/{split}.tsv", "pawsx/{lang}/{split}.tsv"), _read_translated_pawsx
             )
             return (
-                EnglishBeside(own, translated),
+                EnglishBeside(prepared, translated),
                 _hub("google-research-datasets/paws-x", "{lang}", _read_translated_pawsx),
                 _of_xtreme("PAWSX", partial(read_xtreme_translations, labels=PARAPHRASE_LABELS)),
             )

@@ -2,8 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from xeval.conditions import Group
 from xeval.encoder.batches import Sequences
 from xeval.encoder.tokens import TextEncoder
-from xeval.errors import UsageError
+from xeval.errors import UsageError, did_you_mean
 from xeval.examples import Example
 from xeval.sources import Source
 
@@ -19,11 +21,35 @@ if TYPE_CHECKING:
     import torch
 
     from xeval.checkpoints import Checkpoint
-    from xeval.encoder.loop import Batch, Reduced
+    from xeval.encoder.loop import Batch, Loop, Reduced
+    from xeval.tasks.mining import Work
 
-Settings = dict[str, int | str]
+Changes = Mapping[str, int | str]
+"""Settings that differ from the defaults, by name."""
 ExampleT = TypeVar("ExampleT", bound=Example)
 IGNORED_LABEL = -100
+_NO_CHANGES: Changes = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a kind that can change a number; kinds with more of them extend it.
+
+    A field whose default is None is no choice: the kind finds it in the checkpoint, and while it is None it is neither
+    stored nor part of a fingerprint.
+    """
+
+    max_length: int = 256
+
+    def changed(self, changes: Changes) -> Self:
+        """With those of the changes that this kind has a choice of."""
+        choices = {field.name for field in fields(self) if field.default is not None}
+        chosen: dict[str, Any] = {name: value for name, value in changes.items() if name in choices}
+        return replace(self, **chosen)
+
+    def stored(self) -> dict[str, int | str]:
+        """As a unit keeps them and as its fingerprint counts them."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -39,6 +65,64 @@ class Encoded:
     sequences: Sequences
     example: NDArray[np.int64]
     detail: Any = None
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What predictions are scored as.
+
+    Attributes:
+        labels: the task's label names in the order of the head's numbers; empty where the kind has none.
+        settings: of the kind.
+    """
+
+    task: "Task"
+    language: str
+    labels: tuple[str, ...]
+    settings: Any
+
+
+class TextContext(Protocol):
+    """What embedding texts takes from a run: settings of the kind's class, and a model that ``prepare`` has made."""
+
+    name: str
+    settings: Any
+    encoder: TextEncoder
+    loop: "Loop"
+
+    @property
+    def model(self) -> Any: ...
+    def remark(self, text: str) -> None:
+        """Something to be read with the results."""
+
+
+class UnitContext(TextContext, Protocol):
+    """A unit under way: what its kind takes from the run, made when it is first asked for.
+
+    Attributes:
+        data: root of the data; ``limit``: only the first items of them.
+        known: what was reduced of distinct sequences before, by the same kind and settings.
+        folder: for half-done work; it is removed when the unit is stored.
+        started, advanced: are told how many sequences are to come, and how many more are done; the loop tells its own.
+    """
+
+    task: "Task"
+    language: str
+    data: Path | None
+    limit: int | None
+    checkpoint: "Checkpoint"
+    device: str
+
+    @property
+    def examples(self) -> Sequence[Any]: ...
+    @property
+    def encoded(self) -> Encoded: ...
+    @property
+    def known(self) -> "dict[bytes, dict[str, Any]]": ...
+    @property
+    def folder(self) -> Path: ...
+    def started(self, items: int) -> None: ...
+    def advanced(self, items: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -63,27 +147,71 @@ class Kind(ABC, Generic[ExampleT]):
     auto_class: ClassVar[str]
     head_suffix: ClassVar[str]
     defaults: ClassVar[Settings]
-    remembers: ClassVar[bool] = False  # keep what was reduced per distinct sequence from unit to unit
+
+    def resolve(self, changes: Changes, checkpoint: "Checkpoint", overrides: Changes = _NO_CHANGES) -> Any:
+        """The settings of a unit: the defaults, a task's overrides, what a run changes, what a checkpoint says.
+
+        Raises:
+            UsageError: a change does not fit the checkpoint.
+        """
+        return self.defaults.changed({**overrides, **changes})
 
     @abstractmethod
-    def encode(self, examples: Sequence[ExampleT], encoder: TextEncoder, settings: Settings) -> Encoded:
+    def encode(self, examples: Sequence[ExampleT], encoder: TextEncoder, settings: Any) -> Encoded:
         """Token sequences for the examples."""
 
     @abstractmethod
-    def reduce(self, model: Any, batch: "Batch", settings: Settings) -> "dict[str, torch.Tensor]":
+    def reduce(self, model: Any, batch: "Batch", settings: Any) -> "dict[str, torch.Tensor]":
         """One forward pass, reduced on the device to small tensors with one row per sequence."""
 
     @abstractmethod
     def predict(
-        self,
-        examples: Sequence[ExampleT],
-        encoded: Encoded,
-        reduced: "Reduced",
-        labels: tuple[str, ...],
-        task: "Task",
-        language: str,
+        self, examples: Sequence[ExampleT], encoded: Encoded, reduced: "Reduced", scoring: Scoring
     ) -> Predictions:
-        """Predictions and metrics; ``labels`` are the task's label names in the order of the head's numbers."""
+        """Predictions and metrics."""
+
+    def evaluate(self, unit: UnitContext) -> Predictions:
+        """Encode, run and score a unit."""
+        from xeval.encoder.fit import fit
+
+        encoded, model, settings = unit.encoded, unit.model, unit.settings
+        fitted = fit(
+            unit.loop, model, encoded.sequences, lambda batch: self.reduce(model, batch, settings), unit.name
+        )
+        unit.started(len(encoded.sequences))
+        reduced = unit.loop.run(
+            fitted.sequences, fitted.reduce, unit.known if self.remembers(settings) else None
+        )
+        needed = unit.task.labels
+        labels = match_labels(needed, unit.checkpoint.label_names) if needed else ()
+        scoring = Scoring(unit.task, unit.language, labels, settings)
+        predictions = self.predict(unit.examples, encoded, reduced, scoring)
+        of_head = self.head_remarks(unit.checkpoint, needed)
+        return replace(predictions, remarks=(*fitted.remarks, *of_head, *predictions.remarks))
+
+    def estimate(
+        self,
+        checkpoint: "Checkpoint",
+        task: "Task",
+        root: Path | None,
+        language: str,
+        settings: Any,
+        limit: int | None,
+    ) -> "Work | None":
+        """What a unit takes beside the encoder's passes; None of kinds that take no more."""
+        return None
+
+    def model_key(self, settings: Any) -> tuple[str, ...]:
+        """Units with equal keys share a loaded model."""
+        return (self.auto_class,)
+
+    def prepare(self, model: Any, checkpoint: "Checkpoint", settings: Any) -> Any:
+        """Make a loaded model give what ``reduce`` needs."""
+        return model
+
+    def remembers(self, settings: Any) -> bool:
+        """Whether to keep what was reduced of every distinct sequence from unit to unit."""
+        return False
 
     @abstractmethod
     def targets(
@@ -97,7 +225,6 @@ class Kind(ABC, Generic[ExampleT]):
 
     def chance(self, examples: Sequence[ExampleT]) -> float | None:
         """Score of the best constant answer, or of a blind choice (0 to 1); None where there is none."""
-        del examples
         return None
 
     def answers(self, text: str) -> Sequence[str]:
@@ -164,18 +291,20 @@ class Task:
     training: str | None
     labels: tuple[str, ...] = ()
     chance: float | Literal["data"] | None = None
-    overrides: Mapping[str, int | str] = field(default_factory=dict)
+    overrides: Changes = field(default_factory=dict)
     parallel: bool = False
     split: str = "test"
     version: int = 1
     licence: str = ""
     citation: str = ""
 
-    def settings(self, changes: Mapping[str, int | str] | None = None) -> Settings:
-        """The kind's defaults, the task's own overrides, then those of ``changes`` that the kind knows."""
-        settings = {**self.kind.defaults, **self.overrides}
-        settings.update({k: v for k, v in (changes or {}).items() if k in settings})
-        return settings
+    def __post_init__(self) -> None:
+        known = self.kind.defaults.stored()
+        if unknown := next((name for name in self.overrides if name not in known), None):
+            raise UsageError(
+                f"{self.name}: overrides name {unknown!r}{did_you_mean(unknown, known)}; {self.kind.name} has "
+                f"{', '.join(known)}."
+            )
 
 
 # Other names under which label sets are published; the canonical name is the one our readers give.
@@ -206,14 +335,13 @@ def match_labels(task_labels: tuple[str, ...], head_labels: tuple[str, ...]) -> 
     return names
 
 
-def foreign_labels(predicted: Sequence[str], labels: Sequence[str], task: Task, what: str) -> list[str]:
+def foreign_labels(predicted: Sequence[str], scoring: Scoring, what: str) -> list[str]:
     """What to say of a head that has labels which the task lacks: a class of its own, another tag scheme, MISC.
 
     Args:
-        labels: the head's label names.
         what: what got a label each: items or words.
     """
-    foreign = [label for label in labels if label not in task.labels]
+    foreign = [label for label in scoring.labels if label not in scoring.task.labels]
     if not foreign:
         return []
     names = ", ".join(foreign[:6]) + (f" and {len(foreign) - 6} more" if len(foreign) > 6 else "")

@@ -15,8 +15,8 @@ from xeval.tasks.base import (
     Encoded,
     Kind,
     Predictions,
+    Scoring,
     Settings,
-    Task,
     most_frequent_share,
 )
 
@@ -32,10 +32,10 @@ class Choice(Kind[MultipleChoice]):
     name = "choice"
     auto_class = "AutoModelForMultipleChoice"
     head_suffix = "ForMultipleChoice"
-    defaults: ClassVar[Settings] = {"max_length": 256}
+    defaults: ClassVar[Settings] = Settings(max_length=256)
 
     def encode(self, examples: Sequence[MultipleChoice], encoder: TextEncoder, settings: Settings) -> Encoded:
-        limit = int(settings["max_length"])
+        limit = settings.max_length
         pieces = encoder.pieces(text for e in examples for text in (e.context, *e.choices))
         built = []
         for example in examples:
@@ -50,22 +50,14 @@ class Choice(Kind[MultipleChoice]):
     def reduce(self, model: Any, batch: "Batch", settings: Settings) -> "dict[str, torch.Tensor]":
         from xeval.encoder.loop import FINITE, finite_rows
 
-        del settings
         # The head takes [examples, choices, tokens]; choices are independent, so each is an example here.
         inputs = {name: tensor.unsqueeze(1) for name, tensor in batch.inputs().items()}
         logits = model(**inputs).logits
         return {"logit": logits[:, 0].float(), FINITE: finite_rows(logits)}
 
     def predict(
-        self,
-        examples: Sequence[MultipleChoice],
-        encoded: Encoded,
-        reduced: "Reduced",
-        labels: tuple[str, ...],
-        task: Task,
-        language: str,
+        self, examples: Sequence[MultipleChoice], encoded: Encoded, reduced: "Reduced", scoring: Scoring
     ) -> Predictions:
-        del labels, task, language
         starts = np.searchsorted(encoded.example, np.arange(len(examples)))
         chosen = [
             str(int(np.argmax(reduced["logit"][start : start + len(e.choices)])))
@@ -76,7 +68,6 @@ class Choice(Kind[MultipleChoice]):
     def targets(
         self, examples: Sequence[MultipleChoice], encoded: Encoded, labels: tuple[str, ...]
     ) -> dict[str, list[Any]]:
-        del encoded, labels
         return {"labels": [e.label for e in examples]}
 
     def training_rows(self, encoded: Encoded) -> list[list[int]]:
@@ -95,10 +86,10 @@ class PassageChoice(Choice):
     end of the context would take the question away from 18 to 32 of 100 items of qa3.
     """
 
-    defaults: ClassVar[Settings] = {"max_length": 512}
+    defaults: ClassVar[Settings] = Settings(max_length=512)
 
     def encode(self, examples: Sequence[MultipleChoice], encoder: TextEncoder, settings: Settings) -> Encoded:
-        limit = int(settings["max_length"])
+        limit = settings.max_length
         pieces = encoder.pieces(text for e in examples for text in (e.context, *e.choices))
         built = []
         for example in examples:

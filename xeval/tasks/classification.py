@@ -13,8 +13,8 @@ from xeval.tasks.base import (
     Encoded,
     Kind,
     Predictions,
+    Scoring,
     Settings,
-    Task,
     foreign_labels,
     most_frequent_share,
 )
@@ -31,10 +31,10 @@ class Classification(Kind[TextPair]):
     name = "classification"
     auto_class = "AutoModelForSequenceClassification"
     head_suffix = "ForSequenceClassification"
-    defaults: ClassVar[Settings] = {"max_length": 256}
+    defaults: ClassVar[Settings] = Settings(max_length=256)
 
     def encode(self, examples: Sequence[TextPair], encoder: TextEncoder, settings: Settings) -> Encoded:
-        limit = int(settings["max_length"])
+        limit = settings.max_length
         pieces = encoder.pieces(t for e in examples for t in (e.first, e.second) if t is not None)
         built = [
             encoder.single(pieces[e.first].ids, limit)
@@ -48,31 +48,22 @@ class Classification(Kind[TextPair]):
     def reduce(self, model: Any, batch: "Batch", settings: Settings) -> "dict[str, torch.Tensor]":
         from xeval.encoder.loop import FINITE, finite_rows
 
-        del settings
         logits = model(**batch.inputs()).logits
         return {"label": logits.argmax(-1), FINITE: finite_rows(logits)}
 
     def predict(
-        self,
-        examples: Sequence[TextPair],
-        encoded: Encoded,
-        reduced: "Reduced",
-        labels: tuple[str, ...],
-        task: Task,
-        language: str,
+        self, examples: Sequence[TextPair], encoded: Encoded, reduced: "Reduced", scoring: Scoring
     ) -> Predictions:
-        del encoded, language
-        texts = [labels[number] for number in reduced["label"]]
+        texts = [scoring.labels[number] for number in reduced["label"]]
         return Predictions(
             texts,
             {"accuracy": accuracy([e.label for e in examples], texts)},
-            remarks=foreign_labels(texts, labels, task, "items"),
+            remarks=foreign_labels(texts, scoring, "items"),
         )
 
     def targets(
         self, examples: Sequence[TextPair], encoded: Encoded, labels: tuple[str, ...]
     ) -> dict[str, list[Any]]:
-        del encoded
         return {"labels": [labels.index(e.label) for e in examples]}
 
     def chance(self, examples: Sequence[TextPair]) -> float | None:

@@ -26,8 +26,8 @@ from xeval.examples import Question
 from xeval.metrics import qa_metrics
 from xeval.metrics.answers import MIXED
 from xeval.store import Store, UnitRecord, read_scores, read_table
-from xeval.tasks.base import Encoded, Predictions, Settings, Task
-from xeval.tasks.span_qa import SpanQA, best_spans
+from xeval.tasks.base import Encoded, Predictions, Scoring, Task
+from xeval.tasks.span_qa import SpanQA, SpanQASettings, best_spans
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ class SingleSentenceQA(SpanQA):
 
     name = "single_sentence_qa"
 
-    def encode(self, examples: Sequence[Question], encoder: TextEncoder, settings: Settings) -> Encoded:
+    def encode(self, examples: Sequence[Question], encoder: TextEncoder, settings: SpanQASettings) -> Encoded:
         questions: list[Question] = []
         counts: list[int] = []
         for example in examples:
@@ -88,15 +88,8 @@ class SingleSentenceQA(SpanQA):
         return Encoded(encoded.sequences, owner, _SentenceReading(questions, encoded, counts))
 
     def predict(
-        self,
-        examples: Sequence[Question],
-        encoded: Encoded,
-        reduced: "Reduced",
-        labels: tuple[str, ...],
-        task: Task,
-        language: str,
+        self, examples: Sequence[Question], encoded: Encoded, reduced: "Reduced", scoring: Scoring
     ) -> Predictions:
-        del labels
         reading: _SentenceReading = encoded.detail
         answers, scores = best_spans(reading.questions, reading.encoded, reduced)
         golds = [tuple(answer.text for answer in example.answers) for example in examples]
@@ -104,11 +97,11 @@ class SingleSentenceQA(SpanQA):
         bounds = list(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True))
         texts = [answers[begin + int(np.argmax(scores[begin:end]))] for begin, end in bounds]
         repeated = [gold for gold, count in zip(golds, reading.counts, strict=True) for _ in range(count)]
-        alone, _ = qa_metrics[METRIC](answers, repeated, language)
+        alone, _ = qa_metrics[METRIC](answers, repeated, scoring.language)
         overlaps = [answer_overlap(example) for example in examples]
         return Predictions(
             texts,
-            {name: qa_metrics[name](texts, golds, language) for name in task.metrics},
+            {name: qa_metrics[name](texts, golds, scoring.language) for name in scoring.task.metrics},
             {
                 "overlap_rank": [overlap.rank for overlap in overlaps],
                 "coverage": [overlap.coverage for overlap in overlaps],

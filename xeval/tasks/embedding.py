@@ -1,9 +1,13 @@
 """What retrieval and mining share: one vector per sentence, and settings that start from a published recipe."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xeval.checkpoints.layouts import SentenceModules, read_sentence_modules, sentence_modules
 from xeval.encoder.tokens import TextEncoder
@@ -20,7 +24,7 @@ from xeval.retrieval.recipes import (
     Similarity,
     recipe,
 )
-from xeval.tasks.base import Encoded, Kind, Settings
+from xeval.tasks.base import Changes, Encoded, Kind, Settings, TextContext
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +50,7 @@ _CHOICES = {
 _FIELDS = ("pooling", "centring", "similarity", "margin", "k", "direction", "matching", "duplicates")
 
 
-def check_recipe(changes: Mapping[str, int | str]) -> None:
+def check_recipe(changes: Changes) -> None:
     """Raise a UsageError for a recipe, or a part of one, that does not exist."""
     recipe(str(changes.get("recipe", "default")), "retrieval")
     for name, known in _CHOICES.items():
@@ -93,12 +97,12 @@ def depth_of(checkpoint: "Checkpoint") -> int:
     return _number(checkpoint, _DEPTH_NAMES, "how many layers there are")
 
 
-def width_of(checkpoint: "Checkpoint", settings: Mapping[str, int | str]) -> int:
+def width_of(checkpoint: "Checkpoint", settings: "EmbeddingSettings") -> int:
     """How many numbers an embedding has, as the configs say; raises CheckpointError when they do not."""
-    if "modules" in settings and (modules := read_sentence_modules(checkpoint.path)) and modules.width:
+    if settings.modules and (modules := read_sentence_modules(checkpoint.path)) and modules.width:
         return modules.width
     width = _number(checkpoint, _WIDTH_NAMES, "how wide its layers are")
-    return width * len(str(settings["pooling"]).split("+"))
+    return width * len(settings.pooling.split("+"))
 
 
 def _number(checkpoint: "Checkpoint", names: Sequence[str], what: str) -> int:
@@ -113,90 +117,138 @@ def _number(checkpoint: "Checkpoint", names: Sequence[str], what: str) -> int:
     raise CheckpointError(f"{checkpoint.path}: config.json does not say {what}; add {names[0]}.")
 
 
+@dataclass(frozen=True)
+class EmbeddingSettings(Settings):
+    """The fields of :class:`xeval.retrieval.Recipe`, and what a sentence-transformers folder says of its embeddings.
+
+    ``recipe`` names what the others are unless they are given; a ``layer`` of -1 is the recipe's one. ``modules`` are
+    those of a folder that are followed, ``modules_not_used`` those that are not; ``pool_prompt`` is 0 where the prompt
+    is not pooled, ``lower_case`` 1 where texts are lowered.
+    """
+
+    max_length: int = 512
+    recipe: str = "default"
+    layer: int = -1
+    pooling: str = "mean"
+    centring: Centring = "none"
+    similarity: Similarity = "cosine"
+    margin: Margin = "none"
+    k: int = 1
+    modules: str | None = None
+    modules_not_used: str | None = None
+    prompt: str | None = None
+    pool_prompt: int | None = None
+    lower_case: int | None = None
+
+
 class Embedding(Kind[Translation]):
     """What retrieval and mining share: one vector per sentence, and settings that start from a recipe.
 
-    Settings: ``recipe`` names what the others are unless they are given; they are the fields of
-    :class:`xeval.retrieval.Recipe`, and ``max_length``. ``layer`` -1 in the defaults is the recipe's one.
-
     A sentence-transformers folder is embedded by its own modules, unless a recipe, a layer or a pooling is asked for.
-    Its settings say so: ``modules``, and where they differ from a plain folder's ``prompt``, ``pool_prompt`` and
-    ``lower_case``; or ``modules_not_used``.
     """
 
     auto_class = "AutoModel"
     head_suffix = ""
     purpose: ClassVar[Purpose]
 
-    def resolve(self, changes: Mapping[str, int | str], checkpoint: "Checkpoint") -> Settings:
-        """All settings for a checkpoint, written out: the recipe's, with what ``changes`` says instead.
+    def resolve(
+        self, changes: Changes, checkpoint: "Checkpoint", overrides: Changes = MappingProxyType({})
+    ) -> Any:
+        """All settings for a checkpoint, written out: the recipe's, with what the changes say instead.
 
         Raises:
             UsageError: a choice does not exist, or the layer lies above the encoder's last one.
         """
+        changes = {**overrides, **changes}
         settings = self.from_recipe(changes)
         depth = depth_of(checkpoint)
-        if int(settings["layer"]) < 0:
-            settings["layer"] = recipe(str(settings["recipe"]), self.purpose).layer(depth)
-        if int(settings["layer"]) > depth:
+        if settings.layer < 0:
+            settings = replace(settings, layer=recipe(settings.recipe, self.purpose).layer(depth))
+        if settings.layer > depth:
             raise UsageError(
-                f"--layer {settings['layer']}: {checkpoint.name} has layers 0 (embeddings) to {depth}; choose one."
+                f"--layer {settings.layer}: {checkpoint.name} has layers 0 (embeddings) to {depth}; choose one."
             )
-        settings |= _folder_settings(changes, checkpoint)
+        settings = replace(settings, **_folder_settings(changes, checkpoint))
         if prompt := changes.get("prompt"):
-            settings["prompt"] = prompt
-        if settings["pooling"] == "pooler" and settings.get("layers") == "all":
+            settings = replace(settings, prompt=str(prompt))
+        if settings.pooling == "pooler" and self.every_layer(settings):
             raise UsageError("--pooling pooler reads the last layer; leave --layers out.")
         return settings
 
-    def from_recipe(self, changes: Mapping[str, int | str]) -> Settings:
+    def from_recipe(self, changes: Changes) -> Any:
         """As :meth:`resolve` without an encoder: a layer that is not given stays -1."""
-        given = {name: value for name, value in changes.items() if name in self.defaults}
-        check_recipe(given)
-        chosen = recipe(str(given.get("recipe", "default")), self.purpose)
-        named = {name: getattr(chosen, name) for name in self.defaults if name in _FIELDS}
-        return {**self.defaults, **named, **given}
+        known = self.defaults.stored()
+        check_recipe({name: value for name, value in changes.items() if name in known})
+        chosen = recipe(str(changes.get("recipe", "default")), self.purpose)
+        named = {name: getattr(chosen, name) for name in known if name in _FIELDS}
+        return self.defaults.changed({**named, **changes})
 
-    def encode(self, examples: Sequence[Translation], encoder: TextEncoder, settings: Settings) -> Encoded:
+    def every_layer(self, settings: Any) -> bool:
+        """Whether one pass gives the embeddings of every layer."""
+        return False
+
+    def model_key(self, settings: Any) -> tuple[str, ...]:
+        parts = settings.layer, self.every_layer(settings), settings.pooling, settings.modules
+        return (self.auto_class, *map(str, parts))
+
+    def encode(
+        self, examples: Sequence[Translation], encoder: TextEncoder, settings: EmbeddingSettings
+    ) -> Encoded:
         texts = [e.source for e in examples] + [e.target for e in examples]
         return Encoded(self.sequences(texts, encoder, settings), np.tile(np.arange(len(examples)), 2))
 
-    def sequences(self, texts: Sequence[str], encoder: TextEncoder, settings: Settings) -> "Sequences":
+    def sequences(
+        self, texts: Sequence[str], encoder: TextEncoder, settings: EmbeddingSettings
+    ) -> "Sequences":
         """Token sequences of sentences, marked with what is pooled."""
         from xeval.encoder.pooling import sentence_sequences
 
         return sentence_sequences(
             texts,
             encoder,
-            int(settings["max_length"]),
-            str(settings["pooling"]).split("+"),
-            prompt=str(settings.get("prompt", "")),
-            pool_prompt=bool(settings.get("pool_prompt", True)),
-            lower_case=bool(settings.get("lower_case", False)),
+            settings.max_length,
+            settings.pooling.split("+"),
+            prompt=settings.prompt or "",
+            pool_prompt=settings.pool_prompt is None,
+            lower_case=settings.lower_case is not None,
         )
 
-    def prepare(self, model: Any, checkpoint: "Checkpoint", settings: Settings) -> Any:
+    def prepare(self, model: Any, checkpoint: "Checkpoint", settings: EmbeddingSettings) -> Any:
         """Make a loaded model give embeddings as the settings say (:mod:`xeval.encoder.sentence`)."""
         from xeval.encoder.sentence import prepare_encoder
 
-        modules = read_sentence_modules(checkpoint.path) if "modules" in settings else None
-        return prepare_encoder(model, checkpoint, settings, modules)
+        modules = None if settings.modules is None else read_sentence_modules(checkpoint.path)
+        layer = None if self.every_layer(settings) else settings.layer
+        return prepare_encoder(model, checkpoint, settings.pooling.split("+"), layer, modules)
 
-    def reduce(self, model: Any, batch: "Batch", settings: Settings) -> "dict[str, torch.Tensor]":
+    def embed_to_file(self, unit: TextContext, texts: Sequence[str], path: Path) -> NDArray[np.float32]:
+        """The embeddings of some texts, from a file that an interrupted call goes on with."""
+        from xeval.encoder.fit import fit
+        from xeval.encoder.pooling import embed_to_file, embedding_width, embeddings
+
+        loop, model = unit.loop, unit.model
+
+        def sequences(block: Sequence[str]) -> "Sequences":
+            made = self.sequences(block, unit.encoder, unit.settings)
+            return fit(
+                loop, model, made, lambda batch: {"embedding": embeddings(model, batch)}, unit.name
+            ).sequences
+
+        return embed_to_file(texts, path, embedding_width(model), sequences, loop, model, unit.remark)
+
+    def reduce(self, model: Any, batch: "Batch", settings: EmbeddingSettings) -> "dict[str, torch.Tensor]":
         from xeval.encoder.loop import FINITE, finite_rows
         from xeval.encoder.pooling import embeddings
 
-        pooled = embeddings(model, batch, every_layer=settings.get("layers") == "all")
+        pooled = embeddings(model, batch, every_layer=self.every_layer(settings))
         return {"embedding": pooled, FINITE: finite_rows(pooled)}
 
     def targets(
         self, examples: Sequence[Translation], encoded: Encoded, labels: tuple[str, ...]
     ) -> dict[str, list[Any]]:
-        del examples, encoded, labels
         raise UsageError("retrieval has no target phase: it runs on the base or intermediate checkpoint.")
 
     def head_problem(self, checkpoint: "Checkpoint", labels: tuple[str, ...]) -> str | None:
-        del labels
         architecture = checkpoint.architecture
         if (
             checkpoint.lineage is None
@@ -210,7 +262,7 @@ class Embedding(Kind[Translation]):
         return None
 
 
-def _folder_settings(changes: Mapping[str, int | str], checkpoint: "Checkpoint") -> Settings:
+def _folder_settings(changes: Changes, checkpoint: "Checkpoint") -> dict[str, Any]:
     """What a sentence-transformers folder says of its embeddings, or that it is not followed; empty for a plain one."""
     asked = (
         "pooling" in changes
@@ -221,11 +273,11 @@ def _folder_settings(changes: Mapping[str, int | str], checkpoint: "Checkpoint")
         others = [module.kind for module in sentence_modules(checkpoint.path)[1:]]
         return {"modules_not_used": ", ".join(others)} if others else {}
     modules = read_sentence_modules(checkpoint.path)
-    return {} if modules is None else _own_settings(modules, "max_length" in changes)
+    return {} if modules is None else _settings_of(modules, "max_length" in changes)
 
 
-def _own_settings(modules: SentenceModules, keep_length: bool) -> Settings:
-    settings: Settings = {"pooling": "+".join(modules.poolings), "modules": modules.description}
+def _settings_of(modules: SentenceModules, keep_length: bool) -> dict[str, Any]:
+    settings: dict[str, Any] = {"pooling": "+".join(modules.poolings), "modules": modules.description}
     if modules.max_length and not keep_length:
         settings["max_length"] = modules.max_length
     if modules.prompt:

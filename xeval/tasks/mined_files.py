@@ -3,32 +3,44 @@
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xeval.checkpoints import Checkpoint
-from xeval.console.display import Steps
 from xeval.digests import file_digest, text_digest, value_digest
 from xeval.errors import CheckpointError, DataError, UsageError
 from xeval.files import is_regular, locked, unfinished, write_whole
 from xeval.retrieval import Cost, Index, Pairs, cost, distinct
 from xeval.retrieval.neighbours import EFFORT
 from xeval.sources.text import numbered_lines
+from xeval.tasks.base import Changes
 from xeval.tasks.embedding import describe_recipe, width_of
-from xeval.tasks.mining import MINING, mine_as
-
-if TYPE_CHECKING:
-    from xeval.encoder.batches import Sequences
-    from xeval.tasks.base import Settings
+from xeval.tasks.mining import MINING, MiningSettings, mine_as
 
 LOCK = "lock"
 SEARCH_SHARE = 0.1  # of the progress, where sentences have to be embedded first
+
+
+class MiningProgress(Protocol):
+    """Is told how mining goes on, as shares of a whole of 1; the console's ``Steps`` are one."""
+
+    def now(self, text: str) -> None:
+        """What is under way."""
+
+    def say(self, text: str) -> None:
+        """A sentence to be read."""
+
+    def advance(self, amount: float) -> None:
+        """So much more is done."""
+
+    def skip(self, amount: float) -> None:
+        """So much was done by an earlier run."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +62,9 @@ class Mined:
     def lines(self) -> Iterator[tuple[float, str]]:
         """Score, and the line of score, source and target split by tabs."""
         for score, source, target in self.pairs.tolist():
-            one = source if self.source is None else self.source[source]
-            other = target if self.target is None else self.target[target]
-            yield score, f"{score:.6f}\t{one}\t{other}\n"
+            first = source if self.source is None else self.source[source]
+            second = target if self.target is None else self.target[target]
+            yield score, f"{score:.6f}\t{first}\t{second}\n"
 
 
 @contextmanager
@@ -60,11 +72,11 @@ def mine_files(
     source: Path,
     target: Path,
     checkpoint: Path | None,
-    changes: Mapping[str, int | str],
+    changes: Changes,
     device: str,
     dtype: str,
     token_budget: int,
-    steps: Steps,
+    steps: MiningProgress,
     work: Path | None = None,
     *,
     index: Index = "auto",
@@ -134,7 +146,7 @@ def mine_files(
             extracted.pairs,
             texts[0] or None,
             texts[1] or None,
-            describe_recipe(settings),
+            describe_recipe(settings.stored()),
             extracted.index,
             extracted.recall,
             sum(blank),
@@ -143,7 +155,7 @@ def mine_files(
 
 
 def plan_files(
-    source: Path, target: Path, checkpoint: Path | None, changes: Mapping[str, int | str], device: str
+    source: Path, target: Path, checkpoint: Path | None, changes: Changes, device: str
 ) -> tuple[int, int, Cost]:
     """Rows of both sides, and what searching them will take; measures this machine's products for a moment.
 
@@ -164,8 +176,7 @@ def plan_files(
         widths.append(width)
     _require_one_width(files, widths)
     settings = MINING.from_recipe(changes)
-    centring: Any = settings["centring"]  # from_recipe has seen it
-    needed = cost(rows[0], rows[1], widths[0], int(settings["k"]), centring=centring, device=device)
+    needed = cost(rows[0], rows[1], widths[0], settings.k, centring=settings.centring, device=device)
     return rows[0], rows[1], needed
 
 
@@ -251,11 +262,11 @@ class _Embedder:
     def __init__(
         self,
         path: Path,
-        changes: Mapping[str, int | str],
+        changes: Changes,
         device: str,
         dtype: str,
         token_budget: int,
-        steps: Steps,
+        steps: MiningProgress,
         sentences: int,
     ) -> None:
         import torch
@@ -263,10 +274,10 @@ class _Embedder:
         from xeval.encoder.loop import Loop
         from xeval.encoder.tokens import TextEncoder
 
-        self.name, self.tell = path.name, steps.say
+        self.name, self.remark = path.name, steps.say
         checkpoint = Checkpoint(path, path.name)
         checkpoint.check()
-        self.settings: Settings = MINING.resolve(changes, checkpoint)
+        self.settings: MiningSettings = MINING.resolve(changes, checkpoint)
         self.encoder = TextEncoder(checkpoint.load_tokenizer())
         model = checkpoint.load(MINING.auto_class, getattr(torch, dtype))
         self.model = MINING.prepare(model, checkpoint, self.settings).to(device)
@@ -279,23 +290,8 @@ class _Embedder:
         )
 
     def __call__(self, texts: Sequence[str], path: Path) -> NDArray[np.float32]:
-        from xeval.encoder.fit import fit
-        from xeval.encoder.pooling import embed_to_file, embedding_width, embeddings
-
-        def sequences(block: Sequence[str]) -> "Sequences":
-            made = MINING.sequences(block, self.encoder, self.settings)
-            fitted = fit(
-                self.loop,
-                self.model,
-                made,
-                lambda batch: {"embedding": embeddings(self.model, batch)},
-                self.name,
-            )
-            return fitted.sequences
-
-        width = embedding_width(self.model)
         try:
-            return embed_to_file(texts, path, width, sequences, self.loop, self.model, self.tell)
+            return MINING.embed_to_file(self, texts, path)
         except CheckpointError as error:
             raise CheckpointError(f"{self.name}: {error}") from error
 

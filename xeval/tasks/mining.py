@@ -4,7 +4,7 @@ Artetxe and Schwenk 2019 (P19-1309), as LASER, XTREME and jiant run it on BUCC 2
 once, candidates scored by margin, matched, and extracted from a threshold on.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from xeval.errors import UsageError
 from xeval.examples import Translation
 from xeval.metrics import METRICS, best_threshold
-from xeval.retrieval import Cost, Distinct, Extracted, cost, distinct, extract, to_rows
+from xeval.retrieval import Cost, Distinct, Extracted, Pairs, cost, distinct, extract, to_rows
+from xeval.retrieval.recipes import Duplicates, Margin, Matching
 from xeval.sources.bucc import SPLITS, Collection, CollectionSource
-from xeval.tasks.base import Encoded, Predictions, Settings, Task
-from xeval.tasks.embedding import Embedding, depth_of, width_of
+from xeval.tasks.base import Encoded, Predictions, Scoring, Settings, Task, UnitContext
+from xeval.tasks.embedding import Embedding, EmbeddingSettings, depth_of, width_of
 
 if TYPE_CHECKING:
     from xeval.checkpoints import Checkpoint
     from xeval.encoder.loop import Reduced
 
-Embed = Callable[[Sequence[str], Path], NDArray[np.float32]]
 BYTES_PER_TOKEN = 4  # of UTF-8 text, about, in XLM-R's vocabulary; for estimates only
 
 
@@ -67,6 +67,16 @@ class Work:
     disk: int
 
 
+@dataclass(frozen=True)
+class MiningSettings(EmbeddingSettings):
+    """Those of a recipe for mining."""
+
+    margin: Margin = "ratio"
+    k: int = 4
+    matching: Matching = "max"
+    duplicates: Duplicates = "drop"
+
+
 class Mining(Embedding):
     """F1 of mined pairs, per foreign sentence; ``pair_f1_oracle`` takes the threshold from the scored gold itself.
 
@@ -78,70 +88,46 @@ class Mining(Embedding):
 
     name = "mining"
     purpose = "mining"
-    defaults: ClassVar[Settings] = {
-        "max_length": 512,
-        "recipe": "default",
-        "layer": -1,
-        "pooling": "mean",
-        "centring": "none",
-        "similarity": "cosine",
-        "margin": "ratio",
-        "k": 4,
-        "matching": "max",
-        "duplicates": "drop",
-    }
+    defaults: ClassVar[Settings] = MiningSettings()
 
-    def evaluate(
-        self,
-        task: Task,
-        root: Path | None,
-        language: str,
-        settings: Settings,
-        limit: int | None,
-        embed: Embed,
-        folder: Path,
-        progress: Callable[[float, float], None],
-        device: str,
-        tell: Callable[[str], None] | None = None,
-    ) -> Predictions:
-        """Mine dev and test.
+    def evaluate(self, unit: UnitContext) -> Predictions:
+        """Embed the distinct sentences of dev and test into files of the unit's folder, and mine them.
 
-        Args:
-            limit: only the first sentences of every side.
-            embed: embeds distinct sentences into a file of the folder.
-            folder: keeps embeddings and half-done searches, from which an interrupted evaluation goes on.
-            progress: of a search: share of both that is done, seconds left of this one.
-            device: searches; it changes no result.
-            tell: gets a sentence when a half-done search cannot be gone on with and starts again.
+        An interrupted evaluation goes on from these files and from half-done searches beside them.
         """
-        source = collection_source(task)
+        source, settings = collection_source(unit.task), unit.settings
+        sentences = self.sentences(unit.task, unit.data, unit.language, unit.limit)
+        search_steps = max(1, sentences // 20)  # of the progress; the encoder takes most of the time
+        unit.started(sentences + search_steps)
+        told = 0
+
+        def searched(share: float) -> None:
+            nonlocal told
+            now = int(share * search_steps)
+            unit.advanced(now - told)
+            told = now
+
         scored, remarks = [], []
         for number, split in enumerate(SPLITS):
-            collection = source.collection(root, language, split).first(limit)
-            sides = [distinct(side.texts) for side in (collection.source, collection.target)]
-            source_rows, target_rows = (
-                embed([side.texts[row] for row in kept.first], folder / f"{split}.{name}.npy")
-                for name, side, kept in zip(
-                    ("source", "target"), (collection.source, collection.target), sides, strict=True
+            collection = source.collection(unit.data, unit.language, split).first(unit.limit)
+            texts = collection.source.texts, collection.target.texts
+            kept = distinct(texts[0]), distinct(texts[1])
+            rows = [
+                self.embed_to_file(
+                    unit, [side[row] for row in once.first], unit.folder / f"{split}.{name}.npy"
                 )
-            )
-
-            def report(share: float, left: float, number: int = number) -> None:
-                progress((number + share) / len(SPLITS), left)
-
+                for name, side, once in zip(("source", "target"), texts, kept, strict=True)
+            ]
             extracted = mine_as(
                 settings,
-                source_rows,
-                target_rows,
-                checkpoint=folder / f"{split}.search",
-                progress=report,
-                device=device,
-                restart=tell,
+                *rows,
+                checkpoint=unit.folder / f"{split}.search",
+                progress=lambda share, _, number=number: searched((number + share) / len(SPLITS)),
+                device=unit.device,
+                restart=unit.remark,
             )
-            remarks += extracted.remarks(f"{split}, {language}", f"{split}, English")
-            scored.append(
-                _scored(collection, extracted.pairs, sides[0], sides[1], str(settings["duplicates"]))
-            )
+            remarks += extracted.remarks(f"{split}, {unit.language}", f"{split}, English")
+            scored.append(_scored(collection, extracted.pairs, *kept, settings.duplicates))
         return replace(_predictions(scored[0], scored[1]), remarks=remarks)
 
     def sentences(self, task: Task, root: Path | None, language: str, limit: int | None) -> int:
@@ -151,28 +137,23 @@ class Mining(Embedding):
         return sum(counts if limit is None else (min(n, limit) for n in counts))
 
     def predict(
-        self,
-        examples: Sequence[Translation],
-        encoded: Encoded,
-        reduced: "Reduced",
-        labels: tuple[str, ...],
-        task: Task,
-        language: str,
+        self, examples: Sequence[Translation], encoded: Encoded, reduced: "Reduced", scoring: Scoring
     ) -> Predictions:
         """Pairs alone are no collection to mine: ``evaluate`` reads both splits of it."""
-        del examples, encoded, reduced, labels
-        raise UsageError(f"{task.name}, {language}: is mined out of whole collections; use `xeval run`.")
+        raise UsageError(
+            f"{scoring.task.name}, {scoring.language}: is mined out of whole collections; use `xeval run`."
+        )
 
-    def plan_work(
+    def estimate(
         self,
         checkpoint: "Checkpoint",
         task: Task,
         root: Path | None,
         language: str,
-        settings: Settings,
+        settings: MiningSettings,
         limit: int | None,
     ) -> Work:
-        """Estimate a unit; measures this machine's matrix products for a moment."""
+        """Measures this machine's matrix products for a moment."""
         source = collection_source(task)
         width = width_of(checkpoint, settings)
         costs = []
@@ -181,14 +162,13 @@ class Mining(Embedding):
         for split in SPLITS:
             collection = source.collection(root, language, split).first(limit)
             sizes = (len(collection.source.ids), len(collection.target.ids))
-            centring: Any = settings["centring"]  # check_recipe has seen it
-            costs.append(cost(*sizes, width, int(settings["k"]), centring=centring))
+            costs.append(cost(*sizes, width, settings.k, centring=settings.centring))
             total_bytes += sum(
                 len(text.encode()) for side in (collection.source, collection.target) for text in side.texts
             )
             sentences += sum(sizes)
         inner = int(checkpoint.config.get("intermediate_size", 4 * width))
-        weights = min(int(settings["layer"]), depth_of(checkpoint)) * (4 * width**2 + 2 * width * inner)
+        weights = min(settings.layer, depth_of(checkpoint)) * (4 * width**2 + 2 * width * inner)
         operations = 2.0 * weights * total_bytes / BYTES_PER_TOKEN
         rate = max(part.operations / part.seconds for part in costs)
         return Work(*sizes, tuple(costs), operations, operations / rate, sentences * width * 4)
@@ -198,17 +178,17 @@ MINING = Mining()
 
 
 def mine_as(
-    settings: Settings, source: NDArray[Any], target: NDArray[Any], **search_options: Any
+    settings: MiningSettings, source: NDArray[Any], target: NDArray[Any], **search_options: Any
 ) -> Extracted:
     """``xeval.retrieval.extract`` with a mining task's settings."""
     return extract(
         source,
         target,
-        int(settings["k"]),
-        settings["margin"],  # type: ignore[arg-type]  # check_recipe has seen them
-        similarity=settings["similarity"],  # type: ignore[arg-type]
-        centring=settings["centring"],  # type: ignore[arg-type]
-        matching=settings["matching"],  # type: ignore[arg-type]
+        settings.k,
+        settings.margin,
+        similarity=settings.similarity,
+        centring=settings.centring,
+        matching=settings.matching,
         **search_options,
     )
 
@@ -221,9 +201,9 @@ def collection_source(task: Task) -> CollectionSource:
 
 
 def _scored(
-    collection: Collection, pairs: Any, source: Distinct, target: Distinct, duplicates: str
+    collection: Collection, pairs: Pairs, source: Distinct, target: Distinct, duplicates: Duplicates
 ) -> Scored:
-    rows = to_rows(pairs, source, target, duplicates)  # type: ignore[arg-type]  # to_rows refuses others
+    rows = to_rows(pairs, source, target, duplicates)
     ids = [collection.source.ids[row] for row in rows.source]
     found = [collection.target.ids[row] for row in rows.target]
     right = np.asarray([pair in collection.gold for pair in zip(ids, found, strict=True)], np.bool_)
@@ -234,8 +214,8 @@ def _predictions(dev: Scored, test: Scored) -> Predictions:
     threshold = dev.threshold()
     extracted, best = test.above(threshold), test.above(test.threshold())
     gold: dict[str, list[str]] = {}
-    for one, other in sorted(test.gold):
-        gold.setdefault(one, []).append(other)
+    for source, target in sorted(test.gold):
+        gold.setdefault(source, []).append(target)
     items = list(_items(test, gold))
     row: dict[str, int] = {}
     for number, (source, _, _) in enumerate(items):

@@ -1,21 +1,29 @@
-"""Bitext retrieval: the English translation is the nearest neighbour of a foreign sentence; and mining for it."""
+"""Bitext retrieval: the English translation is the nearest neighbour of a foreign sentence."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xeval.encoder.tokens import TextEncoder
 from xeval.errors import XevalError
 from xeval.examples import Translation
 from xeval.retrieval import best_rows, search
-from xeval.tasks.base import Encoded, Predictions, Settings, Task
-from xeval.tasks.embedding import Embedding
+from xeval.retrieval.recipes import Direction
+from xeval.tasks.base import Encoded, Predictions, Scoring, Settings
+from xeval.tasks.embedding import Embedding, EmbeddingSettings
 
 if TYPE_CHECKING:
     from xeval.encoder.loop import Reduced
+
+
+@dataclass(frozen=True)
+class RetrievalSettings(EmbeddingSettings):
+    """``layers`` = ``all`` scores every layer from one pass."""
+
+    layers: str = ""
+    direction: Direction = "foreign"
 
 
 class Retrieval(Embedding):
@@ -29,52 +37,36 @@ class Retrieval(Embedding):
 
     name = "retrieval"
     purpose = "retrieval"
-    defaults: ClassVar[Settings] = {
-        "max_length": 512,
-        "recipe": "default",
-        "layer": -1,
-        "layers": "",
-        "pooling": "mean",
-        "centring": "none",
-        "similarity": "cosine",
-        "margin": "none",
-        "k": 1,
-        "direction": "foreign",
-    }
-    remembers = True  # the English sides of the pairs repeat each other
+    defaults: ClassVar[Settings] = RetrievalSettings()
+
+    def every_layer(self, settings: RetrievalSettings) -> bool:
+        return settings.layers == "all"
+
+    def remembers(self, settings: RetrievalSettings) -> bool:
+        """The English sides of the pairs repeat each other; every layer of a whole benchmark would take gigabytes."""
+        return not self.every_layer(settings)
 
     def predict(
-        self,
-        examples: Sequence[Translation],
-        encoded: Encoded,
-        reduced: "Reduced",
-        labels: tuple[str, ...],
-        task: Task,
-        language: str,
+        self, examples: Sequence[Translation], encoded: Encoded, reduced: "Reduced", scoring: Scoring
     ) -> Predictions:
-        del labels, task, language
-        settings: Settings = encoded.detail or self.defaults
+        settings: RetrievalSettings = scoring.settings
         foreign, english = np.split(reduced["embedding"], [len(examples)])
-        if settings["layers"] != "all":
+        if not self.every_layer(settings):
             return self._found(examples, foreign, english, settings)
         by_layer = [
             self._found(examples, foreign[:, layer], english[:, layer], settings)
             for layer in range(foreign.shape[1])
         ]
-        main = by_layer[int(settings["layer"])]
+        main = by_layer[settings.layer]
         sweep = {f"accuracy@{layer}": found.metrics["accuracy"] for layer, found in enumerate(by_layer)}
         return replace(main, metrics={**main.metrics, **sweep})
-
-    def encode(self, examples: Sequence[Translation], encoder: TextEncoder, settings: Settings) -> Encoded:
-        encoded = super().encode(examples, encoder, settings)
-        return Encoded(encoded.sequences, encoded.example, settings)
 
     def _found(
         self,
         examples: Sequence[Translation],
         foreign: NDArray[np.float32],
         english: NDArray[np.float32],
-        settings: Settings,
+        settings: RetrievalSettings,
     ) -> Predictions:
         for side in (foreign, english):
             if empty := int((~side.any(axis=1)).sum()):
@@ -82,15 +74,13 @@ class Retrieval(Embedding):
                     f"{empty} of {len(side)} sentence embeddings are all zeros; the checkpoint's weights are damaged."
                 )
         found = search(
-            foreign,
-            english,
-            int(settings["k"]),
-            similarity=settings["similarity"],  # type: ignore[arg-type]  # checked by resolve
-            centring=settings["centring"],  # type: ignore[arg-type]
+            foreign, english, settings.k, similarity=settings.similarity, centring=settings.centring
         )
         answers = {"foreign": [e.target for e in examples], "english": [e.source for e in examples]}
-        asked = tuple(answers) if settings["direction"] == "both" else (str(settings["direction"]),)
-        rows = {way: best_rows(found, settings["margin"], way) for way in asked}  # type: ignore[arg-type]
+        asked: tuple[Direction, ...] = (
+            ("foreign", "english") if settings.direction == "both" else (settings.direction,)
+        )
+        rows = {way: best_rows(found, settings.margin, way) for way in asked}
         right = {way: _right(answers[way], rows[way]) for way in asked}
         way = asked[0]
         texts = [answers[way][row] if row >= 0 else "" for row in rows[way]]

@@ -27,7 +27,7 @@ from xeval.encoder.tokens import Ids, TextEncoder
 from xeval.errors import UsageError
 from xeval.examples import Question
 from xeval.metrics import qa_metrics
-from xeval.tasks.base import Encoded, Kind, Predictions, Settings, Task
+from xeval.tasks.base import Encoded, Kind, Predictions, Scoring, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -43,22 +43,27 @@ class ContextWindow:
     offsets: Ids
 
 
+@dataclass(frozen=True)
+class SpanQASettings(Settings):
+    """In tokens, but for ``n_best``, the number of starts and of ends that are combined."""
+
+    max_length: int = 384
+    stride: int = 128
+    question_length: int = 64
+    answer_length: int = 30
+    n_best: int = 20
+
+
 class SpanQA(Kind[Question]):
     """The marks of a sequence are four token numbers: first and one-past-last context token, and of starts."""
 
     name = "span_qa"
     auto_class = "AutoModelForQuestionAnswering"
     head_suffix = "ForQuestionAnswering"
-    defaults: ClassVar[Settings] = {
-        "max_length": 384,
-        "stride": 128,
-        "question_length": 64,
-        "answer_length": 30,
-        "n_best": 20,
-    }
+    defaults: ClassVar[Settings] = SpanQASettings()
 
-    def encode(self, examples: Sequence[Question], encoder: TextEncoder, settings: Settings) -> Encoded:
-        limit, stride = int(settings["max_length"]), int(settings["stride"])
+    def encode(self, examples: Sequence[Question], encoder: TextEncoder, settings: SpanQASettings) -> Encoded:
+        limit, stride = settings.max_length, settings.stride
         pieces = encoder.pieces(text for e in examples for text in (e.question, e.context))
         ids: list[Ids] = []
         types: list[Ids] = []
@@ -66,7 +71,7 @@ class SpanQA(Kind[Question]):
         marks: list[tuple[int, int, int, int]] = []
         windows: list[ContextWindow] = []
         for row, example in enumerate(examples):
-            question = pieces[example.question].ids[: int(settings["question_length"])]
+            question = pieces[example.question].ids[: settings.question_length]
             context = pieces[example.context]
             room = limit - encoder.template.pair_overhead - len(question)
             if room < 1:
@@ -82,7 +87,7 @@ class SpanQA(Kind[Question]):
         sequences = Sequences(ids, types if encoder.uses_types else None, np.asarray(marks).reshape(-1, 4))
         return Encoded(sequences, np.asarray(owner, np.int64), windows)
 
-    def reduce(self, model: Any, batch: "Batch", settings: Settings) -> "dict[str, torch.Tensor]":
+    def reduce(self, model: Any, batch: "Batch", settings: SpanQASettings) -> "dict[str, torch.Tensor]":
         import torch
 
         from xeval.encoder.loop import FINITE, finite_rows
@@ -94,12 +99,12 @@ class SpanQA(Kind[Question]):
         never = float("-inf")
         may_start = (position >= start_first) & (position < start_last)
         may_end = (position >= first) & (position < last)
-        n_best = min(int(settings["n_best"]), batch.input_ids.shape[1])
+        n_best = min(settings.n_best, batch.input_ids.shape[1])
         starts = output.start_logits.float().masked_fill(~may_start, never).topk(n_best)
         ends = output.end_logits.float().masked_fill(~may_end, never).topk(n_best)
         span = ends.indices.unsqueeze(1) - starts.indices.unsqueeze(2)
         total = starts.values.unsqueeze(2) + ends.values.unsqueeze(1)
-        total = total.masked_fill((span < 0) | (span >= int(settings["answer_length"])), never)
+        total = total.masked_fill((span < 0) | (span >= settings.answer_length), never)
         score, flat = total.flatten(1).max(1)
         return {
             "score": score,
@@ -109,26 +114,20 @@ class SpanQA(Kind[Question]):
         }
 
     def predict(
-        self,
-        examples: Sequence[Question],
-        encoded: Encoded,
-        reduced: "Reduced",
-        labels: tuple[str, ...],
-        task: Task,
-        language: str,
+        self, examples: Sequence[Question], encoded: Encoded, reduced: "Reduced", scoring: Scoring
     ) -> Predictions:
-        del labels
         texts, _ = best_spans(examples, encoded, reduced)
         metrics = {
-            name: qa_metrics[name](texts, [tuple(a.text for a in e.answers) for e in examples], language)
-            for name in task.metrics
+            name: qa_metrics[name](
+                texts, [tuple(a.text for a in e.answers) for e in examples], scoring.language
+            )
+            for name in scoring.task.metrics
         }
         return Predictions(texts, metrics)
 
     def targets(
         self, examples: Sequence[Question], encoded: Encoded, labels: tuple[str, ...]
     ) -> dict[str, list[Any]]:
-        del labels
         starts, ends = [], []
         for owner, window in zip(encoded.example, encoded.detail, strict=True):
             span = answer_tokens(examples[owner], window.offsets)

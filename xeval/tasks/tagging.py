@@ -1,29 +1,32 @@
 """One tag a word. Sentences beyond the length limit are cut into windows of whole words; no word is dropped."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from xeval.encoder.batches import Sequences
-from xeval.encoder.tokens import Ids, TextEncoder
+from xeval.encoder.tokens import Ids, TextEncoder, marks_inner_words
 from xeval.errors import UsageError, XevalError
 from xeval.examples import TaggedSentence
 from xeval.metrics import chunk_f1_legacy, tag_accuracy
 from xeval.tasks.base import (
     IGNORED_LABEL,
+    Changes,
     Encoded,
     Kind,
     Predictions,
+    Scoring,
     Settings,
-    Task,
     foreign_labels,
 )
 
 if TYPE_CHECKING:
     import torch
 
+    from xeval.checkpoints import Checkpoint
     from xeval.encoder.loop import Batch, Reduced
 
 
@@ -36,6 +39,14 @@ class Window:
 
     first_word: int
     positions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TaggingSettings(Settings):
+    """``label_piece`` is one of ``LABEL_PIECES``; ``words`` says of some tokenizers how words are cut."""
+
+    label_piece: str = "first"
+    words: str | None = None
 
 
 class Tagging(Kind[TaggedSentence]):
@@ -54,15 +65,33 @@ class Tagging(Kind[TaggedSentence]):
     name = "tagging"
     auto_class = "AutoModelForTokenClassification"
     head_suffix = "ForTokenClassification"
-    defaults: ClassVar[Settings] = {"max_length": 256, "label_piece": "first"}
+    defaults: ClassVar[Settings] = TaggingSettings()
 
-    def encode(self, examples: Sequence[TaggedSentence], encoder: TextEncoder, settings: Settings) -> Encoded:
-        room = int(settings["max_length"]) - encoder.template.single_overhead
+    def resolve(
+        self, changes: Changes, checkpoint: "Checkpoint", overrides: Changes = MappingProxyType({})
+    ) -> TaggingSettings:
+        """Labels are read where training put them, or the scores of Chinese, Japanese and Thai are of nothing."""
+        settings: TaggingSettings = super().resolve(changes, checkpoint, overrides)
+        trained = {} if checkpoint.lineage is None else checkpoint.lineage.recipe
+        if piece := trained.get("label_piece"):
+            if changes.get("label_piece", piece) != piece:
+                raise UsageError(
+                    f"--label-piece {changes['label_piece']}: {checkpoint.name} was trained with {piece}."
+                )
+            settings = replace(settings, label_piece=piece)
+        return replace(
+            settings, words="as in running text" if marks_inner_words(checkpoint.tokenizer_folder) else None
+        )
+
+    def encode(
+        self, examples: Sequence[TaggedSentence], encoder: TextEncoder, settings: TaggingSettings
+    ) -> Encoded:
+        room = settings.max_length - encoder.template.single_overhead
         if room < 1:
-            raise UsageError(f"--max-length {settings['max_length']} leaves no room for a word; raise it.")
-        if settings["label_piece"] not in LABEL_PIECES:
+            raise UsageError(f"--max-length {settings.max_length} leaves no room for a word; raise it.")
+        if settings.label_piece not in LABEL_PIECES:
             raise UsageError(
-                f"label_piece is {settings['label_piece']!r}; it must be one of {', '.join(LABEL_PIECES)}."
+                f"label_piece is {settings.label_piece!r}; it must be one of {', '.join(LABEL_PIECES)}."
             )
         shift = len(encoder.template.prefix)
         ids: list[Ids] = []
@@ -74,10 +103,10 @@ class Tagging(Kind[TaggedSentence]):
                 kept = [pieces[:room] for pieces in words[first:last]]
                 starts = shift + np.cumsum([0, *(len(pieces) for pieces in kept[:-1])])
                 labelled = [
-                    int(start) + labelled_piece(pieces, settings["label_piece"], encoder.boundary_ids)
+                    int(start) + labelled_piece(pieces, settings.label_piece, encoder.boundary_ids)
                     for start, pieces in zip(starts, kept, strict=True)
                 ]
-                sequence, segment = encoder.single(np.concatenate(kept), int(settings["max_length"]))
+                sequence, segment = encoder.single(np.concatenate(kept), settings.max_length)
                 ids.append(sequence)
                 types.append(segment)
                 owner.append(row)
@@ -85,35 +114,27 @@ class Tagging(Kind[TaggedSentence]):
         sequences = Sequences(ids, types if encoder.uses_types else None)
         return Encoded(sequences, np.asarray(owner, np.int64), windows)
 
-    def reduce(self, model: Any, batch: "Batch", settings: Settings) -> "dict[str, torch.Tensor]":
+    def reduce(self, model: Any, batch: "Batch", settings: TaggingSettings) -> "dict[str, torch.Tensor]":
         from xeval.encoder.loop import FINITE, finite_rows
 
-        del settings
         logits = model(**batch.inputs()).logits
         finite = finite_rows(logits, mask=batch.attention_mask)
         return {"tag_by_token": logits.argmax(-1).short(), FINITE: finite}
 
     def predict(
-        self,
-        examples: Sequence[TaggedSentence],
-        encoded: Encoded,
-        reduced: "Reduced",
-        labels: tuple[str, ...],
-        task: Task,
-        language: str,
+        self, examples: Sequence[TaggedSentence], encoded: Encoded, reduced: "Reduced", scoring: Scoring
     ) -> Predictions:
-        del language
         tags: list[list[str]] = [[] for _ in examples]
         for row, window in enumerate(encoded.detail):
             numbers = reduced["tag_by_token"][row, list(window.positions)]
-            tags[encoded.example[row]].extend(labels[number] for number in numbers)
+            tags[encoded.example[row]].extend(scoring.labels[number] for number in numbers)
         gold = [list(e.tags) for e in examples]
         if [len(sentence) for sentence in tags] != [len(sentence) for sentence in gold]:
             raise XevalError("tagging: a word was lost between encoding and scoring; please report this.")
         return Predictions(
             [" ".join(sentence) for sentence in tags],
             {"tag_accuracy": tag_accuracy(gold, tags), "chunk_f1_legacy": chunk_f1_legacy(gold, tags)},
-            remarks=foreign_labels([tag for sentence in tags for tag in sentence], labels, task, "words"),
+            remarks=foreign_labels([tag for sentence in tags for tag in sentence], scoring, "words"),
         )
 
     def targets(
@@ -136,7 +157,7 @@ class Tagging(Kind[TaggedSentence]):
         return float(np.unique(tags, return_counts=True)[1].max() / len(tags))
 
 
-def labelled_piece(pieces: Ids, rule: int | str, boundary_ids: frozenset[int]) -> int:
+def labelled_piece(pieces: Ids, rule: str, boundary_ids: frozenset[int]) -> int:
     """Number of the piece of a word that carries its tag; ``rule`` is one of ``LABEL_PIECES``."""
     if rule == "last":
         return len(pieces) - 1

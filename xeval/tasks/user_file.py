@@ -204,17 +204,14 @@ class RowFile:
 
     def files(self, root: Path | None, language: str, split: str) -> tuple[Path, ...]:
         """The file."""
-        del root, language, split
         return (self.path,)
 
     def digest(self, root: Path | None, language: str, split: str) -> str:
         """Digest of the file as it was read, and of the language."""
-        del root, split
         return text_digest(language, self.content)
 
     def load(self, root: Path | None, language: str, split: str) -> list[Example]:
         """The examples of a language, in the order of the file."""
-        del root, split
         return list(self.examples[language])
 
 
@@ -315,10 +312,6 @@ def _raw_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _labels(examples: Mapping[str, tuple[Example, ...]]) -> tuple[str, ...]:
     """The label names that occur, sorted; none for kinds without."""
-    found: set[str] = set()
-    for example in (example for part in examples.values() for example in part):
-        if isinstance(example, TextPair):
-            found.add(example.label)
-        elif isinstance(example, TaggedSentence):
-            found.update(example.tags)
-    return tuple(sorted(found))
+    return tuple(
+        sorted({label for part in examples.values() for example in part for label in example.labels()})
+    )

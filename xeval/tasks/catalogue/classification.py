@@ -1,8 +1,8 @@
 """Natural-language inference, paraphrases and topics."""
 
 from xeval.sources import DjangoTopicSource, FileSource, FirstOf
-from xeval.sources.catalogue import TOPIC_LABELS
 from xeval.sources.classification import read_mnli, read_pawsx, read_xnli
+from xeval.sources.django import TOPIC_LABELS
 from xeval.sources.xtreme import XTREME_SOURCES
 from xeval.tasks.base import Task, TrainingSet
 from xeval.tasks.classification import CLASSIFICATION

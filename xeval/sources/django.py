@@ -39,7 +39,6 @@ class DjangoSource:
         Raises:
             DataError: Django is not installed, or has no catalogue of the language.
         """
-        del root, split
         known = known_language(language)
         package = find_spec("django")
         if package is None or not package.submodule_search_locations:

@@ -8,7 +8,7 @@ import pytest
 
 from xeval.errors import DataError
 from xeval.examples import Translation
-from xeval.sources.catalogue import DjangoSource, read_catalogue
+from xeval.sources.django import DjangoSource, read_catalogue
 
 LANGUAGES = (
     "af ar bg bn de el es et eu fa fi fr he hi hu id it ja ka kk ko ml mr nl pt ru sw ta te th tr ur vi zh"
