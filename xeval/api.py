@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from xeval.analysis.result import Gain
     from xeval.analysis.verdict import Verdict
     from xeval.checkpoints import Checkpoint, Discovery
+    from xeval.retrieval import Index
     from xeval.tasks import Task
     from xeval.train.plan import PlannedNode
     from xeval.train.study import Study as StudyFile
@@ -427,6 +428,8 @@ class MinedPairs(_Table):
     Attributes:
         pairs: columns score, source, target: sentences, or row numbers of embeddings.
         recipe: how they were mined.
+        index: what found the neighbours.
+        recall: share of the exact neighbours that it found, measured on a sample; 1 of an exact search.
         remarks: what is to be read with them.
 
     Example:
@@ -435,6 +438,8 @@ class MinedPairs(_Table):
 
     pairs: "pd.DataFrame"
     recipe: str
+    index: str
+    recall: float
     remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -453,6 +458,8 @@ def mine(
     target: "PathLike | NDArray[np.float32]",
     *,
     checkpoint: PathLike | None = None,
+    index: "Index" = "auto",
+    effort: int = 64,
     device: str = "",
     progress: bool = False,
     **settings: int | str,
@@ -462,6 +469,8 @@ def mine(
     Args:
         source, target: text files with one sentence a line, ``.npy`` files, or arrays with one embedding a row.
         checkpoint: encoder of text; embeddings need none.
+        index: ``auto``, ``flat`` and ``one-pass`` are exact; ``ivf`` and ``hnsw`` miss some neighbours, fewer with a
+            larger ``effort``, and measure how many.
         settings: changes to the recipe, such as ``k=4``, ``margin="ratio"``, ``matching="max"``.
 
     Raises:
@@ -492,7 +501,9 @@ def mine(
         encoder = None if checkpoint is None else Path(checkpoint)
         with (
             Steps("mine", 1.0, quiet=not progress) as steps,
-            mine_files(*files, encoder, settings, where, precision, 0, steps) as mined,
+            mine_files(
+                *files, encoder, settings, where, precision, 0, steps, index=index, effort=effort
+            ) as mined,
         ):
             rows = [
                 (
@@ -503,7 +514,7 @@ def mine(
                 for score, a, b in mined.pairs.tolist()
             ]
             found = pd.DataFrame(rows, columns=["score", "source", "target"])
-            return MinedPairs(found, mined.recipe, tuple(mined.remarks))
+            return MinedPairs(found, mined.recipe, mined.index, mined.recall, tuple(mined.remarks))
 
 
 # --- studies -----------------------------------------------------------------------------------------------
