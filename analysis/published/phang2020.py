@@ -202,7 +202,7 @@ def _gains(rows: Sequence[Row], source: str) -> list[AggregateGain]:
 
 def _is_paired(score: AggregateScore, scores: Sequence[AggregateScore]) -> bool:
     """Whether the other condition has the same target and metric."""
-    same = {one.condition for one in scores if (one.target, one.metric) == (score.target, score.metric)}
+    same = {row.condition for row in scores if (row.target, row.metric) == (score.target, score.metric)}
     return same == {BASELINE, BEST}
 
 
@@ -220,11 +220,11 @@ def _differences(
             if (gain.metric == metric if gain.group == SINGLE_HOP_QA else gain.group == CLASSIFICATION)
         ]
         for measure in MEASURES:
-            if one := difference(used, (SINGLE_HOP_QA,), (CLASSIFICATION,), measure):
-                found.append((f"{source}, {metric}", one))
+            if apart := difference(used, (SINGLE_HOP_QA,), (CLASSIFICATION,), measure):
+                found.append((f"{source}, {metric}", apart))
     for measure in MEASURES:
-        if one := difference(printed, (STRUCTURED,), (CLASSIFICATION,), measure):
-            found.append(("leaderboard", one))
+        if apart := difference(printed, (STRUCTURED,), (CLASSIFICATION,), measure):
+            found.append(("leaderboard", apart))
     return found
 
 
@@ -268,17 +268,17 @@ def _retrieval_gain(rows: Sequence[Row], printed: Sequence[AggregateGain]) -> di
     counted = _as_counted(printed)
     gain = _score(rows, BEST, "mean of 9 tasks", "gain", "abstract2")
     before = _score(rows, BASELINE, "mean of 9 tasks", "mean", "veco")
-    own = [
+    baselines = [
         _score(rows, BASELINE, target, metric, "veco")
         for target, metric in (("bucc2018", "f1"), ("tatoeba", "accuracy"))
     ]
-    rest = TASKS * (before + gain) - sum(one.score for one in counted)
+    rest = TASKS * (before + gain) - sum(target.score for target in counted)
     known = len(counted)
     return {
-        "from_gains": (TASKS * gain - sum(one.points for one in counted)) / RETRIEVAL_TASKS,
+        "from_gains": (TASKS * gain - sum(target.points for target in counted)) / RETRIEVAL_TASKS,
         "from_gains_rounding": (TASKS + 2 * known) * HALF / RETRIEVAL_TASKS,
-        "from_scores": (rest - sum(own)) / RETRIEVAL_TASKS,
-        "from_scores_rounding": (2 * TASKS + known + len(own)) * HALF / RETRIEVAL_TASKS,
+        "from_scores": (rest - sum(baselines)) / RETRIEVAL_TASKS,
+        "from_scores_rounding": (2 * TASKS + known + len(baselines)) * HALF / RETRIEVAL_TASKS,
     }
 
 
@@ -295,19 +295,19 @@ def _checks(rows: Sequence[Row]) -> list[tuple[str, str, float, float]]:
     """Printed means against the means of the printed rows: name, condition, printed, of the rows."""
     found = []
     for condition in (BASELINE, BEST):
-        own: dict[str, list[float]] = {}
+        values_of: dict[str, list[float]] = {}
         for row in rows:
             if row.condition == condition and row.source == PRINTED and row.target in GROUP_OF:
-                own.setdefault(row.target, []).append(row.score)
-        counted = {target: sum(values) / len(values) for target, values in own.items()}
+                values_of.setdefault(row.target, []).append(row.score)
+        counted = {target: sum(values) / len(values) for target, values in values_of.items()}
         printed_groups = [_score(rows, condition, printed, "mean", "rembert7") for printed in PRINTED_GROUPS]
-        for (printed, group), given in zip(PRINTED_GROUPS.items(), printed_groups, strict=True):
+        for (printed, group), mean in zip(PRINTED_GROUPS.items(), printed_groups, strict=True):
             members = [value for target, value in counted.items() if GROUP_OF[target] == group]
-            found.append((printed, condition, given, sum(members) / len(members)))
-        given = _score(rows, condition, "mean of 3 groups", "mean", "rembert7")
-        found.append(("3 printed groups", condition, given, sum(printed_groups) / len(printed_groups)))
-        given = _score(rows, condition, "mean of 7 tasks", "mean", PRINTED)
-        found.append(("7 tasks", condition, given, sum(counted.values()) / len(counted)))
+            found.append((printed, condition, mean, sum(members) / len(members)))
+        mean = _score(rows, condition, "mean of 3 groups", "mean", "rembert7")
+        found.append(("3 printed groups", condition, mean, sum(printed_groups) / len(printed_groups)))
+        mean = _score(rows, condition, "mean of 7 tasks", "mean", PRINTED)
+        found.append(("7 tasks", condition, mean, sum(counted.values()) / len(counted)))
     return found
 
 
@@ -363,8 +363,8 @@ def _baseline_table(baselines: Mapping[str, tuple[float, float]]) -> Table:
         "replication (development data; BUCC there with the best threshold on the scored data).",
         ("target", "XTREME", "replication", "apart"),
         tuple(
-            (name, f"{one:.1f}", f"{other:.1f}", number(other - one, 1))
-            for name, (one, other) in baselines.items()
+            (name, f"{first:.1f}", f"{second:.1f}", number(second - first, 1))
+            for name, (first, second) in baselines.items()
         ),
         name="retrieval-baseline",
         main=True,
@@ -377,8 +377,8 @@ def _check_table(checks: Sequence[tuple[str, str, float, float]]) -> Table:
         "Mean of the rows, where a question-answering task counts as the mean of exact match and F1.",
         ("mean over", "condition", "printed", "of the rows", "apart"),
         tuple(
-            (name, condition, f"{given:.1f}", f"{made:.2f}", number(given - made, 2))
-            for name, condition, given, made in checks
+            (name, condition, f"{mean:.1f}", f"{made:.2f}", number(mean - made, 2))
+            for name, condition, mean, made in checks
         ),
         labels=2,
         name="printed-means",

@@ -126,7 +126,6 @@ def gains_report(
     origin: list[Block] = [Facts({"command": command})]
     if sources:
         origin.append(Sentences("Sources", tuple(sources), folded=False))
-    caption = "Gain over the baseline, mean over languages. Bars: intervals over runs, where there are any."
     return Report(
         title=title,
         about=f"Made by {command}.",
@@ -134,7 +133,7 @@ def gains_report(
         sentences=tuple(sentences),
         sections=(
             Section("Verdict", tuple(block for block in lists if block.sentences)),
-            Section("Gains by target", (Figures((figure,), caption), *tables)),
+            Section("Gains by target", (Figures((figure,), figure.caption), *tables)),
             Section("Where the scores are from", tuple(origin)),
         ),
         numbers={
@@ -190,24 +189,24 @@ def gain_table(gains: Sequence[AggregateGain]) -> Table:
 def difference_table(found: Sequence[GroupDifference], of: Sequence[str] = (), heading: str = "") -> Table:
     """Mean gains of groups against each other; ``of`` says of each what it is of, below ``heading``."""
     rows = []
-    for place, one in enumerate(found):
-        values = list(one.without.values())
+    for place, apart in enumerate(found):
+        values = list(apart.without.values())
         left = "–"
         if values:
-            low, high = (shown(value, one.measure) for value in (min(values), max(values)))
+            low, high = (shown(value, apart.measure) for value in (min(values), max(values)))
             left = f"{low} to {high}"
         rows.append(
             (
                 *of[place : place + 1],
-                f"{one.plus} − {one.minus}",
-                MEASURE_NAMES[one.measure],
-                shown(one.plus_mean, one.measure),
-                shown(one.minus_mean, one.measure),
-                shown(one.value, one.measure),
+                f"{apart.plus} − {apart.minus}",
+                MEASURE_NAMES[apart.measure],
+                shown(apart.plus_mean, apart.measure),
+                shown(apart.minus_mean, apart.measure),
+                shown(apart.value, apart.measure),
                 left,
-                shown(one.spread, one.measure).lstrip("+"),
-                f"{one.p_value:.2f}",
-                f"{one.smallest:.2f}",
+                shown(apart.spread, apart.measure).lstrip("+"),
+                f"{apart.p_value:.2f}",
+                f"{apart.smallest:.2f}",
             )
         )
     return Table(
@@ -254,7 +253,8 @@ def gain_figure(
         name="gains",
         kind="intervals",
         title="Gains over the baseline per target; the same numbers are in the tables.",
-        caption="",
+        caption="Gain over the baseline, mean over languages. Bars: intervals over runs, where there are any."
+        + (" Open: the same gain by another source." if others else ""),
         records=tuple(records),
         options={"scales": list(SCALES), "axis": axis, "legend": True},
     )

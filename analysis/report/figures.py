@@ -1,9 +1,12 @@
 """What every figure shows, as records; :mod:`.vega` draws them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from xeval.analysis.checks.robustness import Band
+from xeval.analysis.checks.sensitivity import Specification
 from xeval.analysis.estimate.estimands import GRID, KEY
 from xeval.analysis.estimate.variance import SCALES, Floats, Scale
 from xeval.analysis.frame.arrays import Both
@@ -37,9 +40,9 @@ def intervals(both: Both) -> Record:
     """``points`` and ``logit`` as [value, low, high, items low, items high]; low and high are None for one run."""
     found: Record = {}
     for scale in SCALES:
-        one = both.on(scale)
-        ends = one.interval() if one.seeds_estimable else (None, None)
-        found[scale] = [one.value, *ends, *one.items_interval()]
+        estimate = both.on(scale)
+        ends = estimate.interval() if estimate.seeds_estimable else (None, None)
+        found[scale] = [estimate.value, *ends, *estimate.items_interval()]
     return found
 
 
@@ -54,15 +57,15 @@ def verdict(analysis: Analysis, scale: Scale) -> Figure | None:
     contrast = analysis.contrasts.get(KEY.name)
     if contrast is None:
         return None
-    one, margin = contrast.mean.on(scale), analysis.verdict.margins[scale]
+    estimate, margin = contrast.mean.on(scale), analysis.verdict.margins[scale]
     record = _line("C", contrast.mean, colour=COLOURS[MULTI_HOP_QA], label=f"C, {KEY.formula}", diamond=True)
-    if one.seeds_estimable:
-        record[scale][3:] = one.interval(equivalence_level(contrast.mean))
+    if estimate.seeds_estimable:
+        record[scale][3:] = estimate.interval(equivalence_level(contrast.mean))
     level = f"{100 * equivalence_level(contrast.mean):g} %"
     bars = (
         f"Thin bar: its {percent(analysis)} two-way (seed × item cluster) t interval; thick bar: its {level} interval, "
         "which the test of no difference uses."
-        if one.seeds_estimable
+        if estimate.seeds_estimable
         else f"Bar: its {percent(analysis)} interval over new items only, as a condition has one run."
     )
     margins = ", ".join(f"{analysis.verdict.margins[name]:g} {UNITS[name]}" for name in SCALES)
@@ -81,34 +84,7 @@ def verdict(analysis: Analysis, scale: Scale) -> Figure | None:
 
 def forest(analysis: Analysis) -> Figure | None:
     """G(k,t) by target within group, means of groups, contrasts; None without transfer."""
-    records: list[Record] = []
-    means = {gain.subject: gain.both for gain in analysis.groups if gain.condition == MEAN}
-    for group in GROUPS:
-        colour = COLOURS[group]
-        listed = [
-            gain
-            for target in analysis.group(group)
-            for gain in analysis.tasks
-            if gain.subject == target.name and gain.condition != MEAN
-        ]
-        for gain in listed:
-            own = " (its own training data)" if same_source(gain.condition, gain.subject) else ""
-            records.append(
-                _line(
-                    f"{gain.subject} · {gain.condition}",
-                    gain.both,
-                    colour=colour,
-                    label=f"{gain.subject} after {gain.condition}{own}",
-                    legend=group,
-                    target=gain.subject,
-                    condition=gain.condition,
-                )
-            )
-        if group in means and len(listed) > 1:
-            label = f"mean of {group}, {len(listed)} gains"
-            records.append(
-                _line(f"mean: {group}", means[group], colour=colour, label=label, legend=group, diamond=True)
-            )
+    records = [record for group in GROUPS for record in _group_lines(analysis, group)]
     for name, contrast in analysis.contrasts.items():
         if contrast.form not in GRID:
             label = f"{name}, {contrast.form.formula}"
@@ -133,37 +109,46 @@ def forest(analysis: Analysis) -> Figure | None:
     )
 
 
-def conditions(analysis: Analysis, items: FromItems | None) -> Figure | None:
+def _group_lines(analysis: Analysis, group: str) -> list[Record]:
+    """The gains on the targets of a group, and their mean."""
+    colour, records = COLOURS[group], []
+    gains = [
+        gain
+        for target in analysis.group(group)
+        for gain in analysis.tasks
+        if gain.subject == target.name and gain.condition != MEAN
+    ]
+    for gain in gains:
+        kept = " (its own training data)" if same_source(gain.condition, gain.subject) else ""
+        label = f"{gain.subject} after {gain.condition}{kept}"
+        keys = {"legend": group, "target": gain.subject, "condition": gain.condition}
+        row = f"{gain.subject} · {gain.condition}"
+        records.append(_line(row, gain.both, colour=colour, label=label, **keys))
+    means = [gain.both for gain in analysis.groups if (gain.condition, gain.subject) == (MEAN, group)]
+    if means and len(gains) > 1:
+        label = f"mean of {group}, {len(gains)} gains"
+        records.append(
+            _line(f"mean: {group}", means[0], colour=colour, label=label, legend=group, diamond=True)
+        )
+    return records
+
+
+def conditions(analysis: Analysis, items: FromItems) -> Figure | None:
     """C(k) with simultaneous bands; open points keep the pairs of one source."""
     key, bands = analysis.contrasts.get(KEY.name), analysis.robustness.bands
     if key is None:
         return None
     found = {band.condition: band for band in bands or ()}
+    same = items.same_source
     records = []
-    singles = dict.fromkeys([*key.conditions, *(items.same_source if items else ()), *key.by_condition])
-    for name in singles:
+    for name in dict.fromkeys([*key.conditions, *same, *key.by_condition]):
         if name in key.by_condition:
-            both = key.by_condition[name]
-            record = _line(name, both, colour=COLOURS[MULTI_HOP_QA], label=f"C({name})", condition=name)
-            for scale in SCALES:
-                value, low, high, *_ = record[scale]
-                if low is not None:
-                    record[scale] = [value, low, high, low, high]
-                if name in found:
-                    ends = found[name].on(scale)
-                    record[scale][1:3] = ends
-                    record["text"][scale] += f", together with the others {bounds(*ends, DIGITS[scale])}"
-            records.append(record)
-        if items and name in items.same_source:
+            records.append(_condition_line(name, key.by_condition[name], found.get(name)))
+        if name in same:
             label = f"C({name}) with targets whose own training data it holds"
-            record = _line(
-                f"{name}, own source kept", items.same_source[name], colour=MUTED, label=label, condition=name
-            )
-            record["hollow"] = True
-            for scale in SCALES:
-                if record[scale][1] is not None:
-                    record[scale][3:] = record[scale][1:3]
-            records.append(record)
+            row = f"{name}, own source kept"
+            record = _line(row, same[name], colour=MUTED, label=label, condition=name)
+            records.append(_one_bar(record) | {"hollow": True})
     how = (
         "Thin bars: simultaneous bands for the single tasks ("
         + (
@@ -175,9 +160,7 @@ def conditions(analysis: Analysis, items: FromItems | None) -> Figure | None:
         if found
         else f"Bars: each task's own two-way t interval, {percent(analysis)}."
     )
-    kept = (
-        " Open grey points keep targets whose own English training data the condition holds." if items else ""
-    )
+    kept = " Open grey points keep targets whose own English training data the condition holds."
     return Figure(
         name="conditions",
         kind="intervals",
@@ -188,6 +171,26 @@ def conditions(analysis: Analysis, items: FromItems | None) -> Figure | None:
     )
 
 
+def _condition_line(name: str, both: Both, band: Band | None) -> Record:
+    """C of a task: its own interval, and thinner the band that holds together with those of the others."""
+    record = _one_bar(_line(name, both, colour=COLOURS[MULTI_HOP_QA], label=f"C({name})", condition=name))
+    if band is None:
+        return record
+    for scale in SCALES:
+        low, high = band.on(scale)
+        record[scale][1:3] = low, high
+        record["text"][scale] += f", together with the others {bounds(low, high, DIGITS[scale])}"
+    return record
+
+
+def _one_bar(record: Record) -> Record:
+    """With the whole interval, where it is known, as the thick bar."""
+    for scale in SCALES:
+        if record[scale][1] is not None:
+            record[scale][3:] = record[scale][1:3]
+    return record
+
+
 def baseline(analysis: Analysis) -> Figure | None:
     """Gain against baseline with the split-seed slope and the curves of equal gain on other scales."""
     found = analysis.robustness.slope
@@ -196,15 +199,15 @@ def baseline(analysis: Analysis) -> Figure | None:
     x, y = (np.array([point[place] for point in found.points]) for place in (2, 3))
     records = tuple(
         {
-            "x": one,
+            "x": score,
             "y": gain,
             "target": target,
             "lang": lang,
             "legend": analysis.targets[target].group,
             "colour": COLOURS[analysis.targets[target].group],
-            "text": f"{target}, {lang}: baseline {one:.1f}, gain {number(gain, 2)} points",
+            "text": f"{target}, {lang}: baseline {score:.1f}, gain {number(gain, 2)} points",
         }
-        for target, lang, one, gain in found.points
+        for target, lang, score, gain in found.points
     )
     centre = (float(x.mean()), float(y.mean()))
     low, high = max(0.5, float(x.min()) - 2.0), min(99.5, float(x.max()) + 2.0)
@@ -252,40 +255,40 @@ def _equal_gains(centre: tuple[float, float], grid: Floats) -> list[Record]:
     ]
 
 
-def bootstrap(analysis: Analysis, items: FromItems | None, scale: Scale) -> Figure | None:
+def bootstrap(analysis: Analysis, items: FromItems, scale: Scale) -> Figure | None:
     """The distribution of the Multi-Bootstrap replicates of C."""
     found = analysis.robustness.bootstrap
-    if found is None or items is None or items.distribution is None:
+    if found is None or items.distribution is None:
         return None
-    one, margin = found[scale], analysis.verdict.margins[scale]
+    estimate, margin = found[scale], analysis.verdict.margins[scale]
     return Figure(
         name=f"bootstrap-{scale}",
         kind="histogram",
         title=f"Multi-Bootstrap distribution of C in {UNITS[scale]}",
         caption=(
-            f"{one.count:,} replicates of C in {UNITS[scale]}, drawn by resampling runs and item clusters, crossed. "
-            f"Bar below: the {percent(analysis)} percentile interval; line: 0; shaded: the margin ±{margin:g} that "
-            f"counts as no difference. {size_of_contrast(analysis)}"
+            f"{estimate.count:,} replicates of C in {UNITS[scale]}, drawn by resampling runs and item clusters, "
+            f"crossed. Bar below: the {percent(analysis)} percentile interval; line: 0; shaded: the margin "
+            f"±{margin:g} that counts as no difference. {size_of_contrast(analysis)}"
         ),
         records=_bins(items.distribution[scale], "replicates"),
         options={
             "axis": {"x": f"C in {UNITS[scale]}", "y": "replicates"},
             "margin": margin,
-            "interval": [one.value, one.low, one.high],
+            "interval": [estimate.value, estimate.low, estimate.high],
         },
     )
 
 
-def _bins(one: Histogram, noun: str) -> tuple[Record, ...]:
+def _bins(bins: Histogram, noun: str) -> tuple[Record, ...]:
     return tuple(
         {"low": low, "high": high, "count": count, "text": f"{low:.3g} to {high:.3g}: {count:,} {noun}"}
-        for low, high, count in zip(one.edges, one.edges[1:], one.counts, strict=False)
+        for low, high, count in zip(bins.edges, bins.edges[1:], bins.counts, strict=False)
     )
 
 
-def hops(analysis: Analysis, items: FromItems | None) -> Figure | None:
+def hops(analysis: Analysis, items: FromItems) -> Figure | None:
     """Gain by number of hops within a multi-hop target."""
-    if items is None or not items.hop_gains:
+    if not items.hop_gains:
         return None
     targets = list(dict.fromkeys(gain.target for gain in items.hop_gains))
     several = len(targets) > 1
@@ -331,29 +334,11 @@ def choices(analysis: Analysis) -> Figure | None:
         return None
     shown = curve.on("points")
     varied = [name for name in curve.varied if name != "scale"]
-    records = []
-    for place, one in enumerate(shown):
-        low, high = one.estimate.interval() if one.estimate.seeds_estimable else one.estimate.items_interval()
-        made = ", ".join(f"{name} {one.choices[name]}" for name in varied)
-        records.append(
-            {
-                "place": place,
-                "value": one.estimate.value,
-                "low": low,
-                "high": high,
-                "primary": one.primary,
-                "colour": COLOURS[MULTI_HOP_QA if one.estimate.value < 0 else CLASSIFICATION]
-                if one.significant
-                else MUTED,
-                "choices": [f"{name}: {one.choices[name]}" for name in varied],
-                "text": f"{'The verdict’s choices: ' if one.primary else ''}C {number(one.estimate.value, 2)} "
-                f"{bounds(low, high, 2)} points with {made}",
-            }
-        )
+    records = [_specification(place, specification, varied) for place, specification in enumerate(shown)]
     levels = [
         f"{name}: {value}"
         for name in varied
-        for value in dict.fromkeys(sorted(one.choices[name] for one in shown))
+        for value in dict.fromkeys(sorted(specification.choices[name] for specification in shown))
     ]
     return Figure(
         name="specifications",
@@ -371,15 +356,33 @@ def choices(analysis: Analysis) -> Figure | None:
     )
 
 
+def _specification(place: int, specification: Specification, varied: Sequence[str]) -> Record:
+    estimate, choices = specification.estimate, specification.choices
+    low, high = estimate.interval() if estimate.seeds_estimable else estimate.items_interval()
+    below = COLOURS[MULTI_HOP_QA if estimate.value < 0 else CLASSIFICATION]
+    lead = "The verdict’s choices: " if specification.primary else ""
+    made = ", ".join(f"{name} {choices[name]}" for name in varied)
+    return {
+        "place": place,
+        "value": estimate.value,
+        "low": low,
+        "high": high,
+        "primary": specification.primary,
+        "colour": below if specification.significant else MUTED,
+        "choices": [f"{name}: {choices[name]}" for name in varied],
+        "text": f"{lead}C {number(estimate.value, 2)} {bounds(low, high, 2)} points with {made}",
+    }
+
+
 def leave_one_out(analysis: Analysis) -> Figure | None:
     """C without each of its parts."""
     found, key = analysis.robustness.leave_one_out, analysis.contrasts.get(KEY.name)
     if found is None or key is None:
         return None
     records = [_line("nothing left out", key.mean, colour=COLOURS[MULTI_HOP_QA], diamond=True, label="C")]
-    for one in found:
-        row = f"{one.kind} {one.name}"
-        records.append(_line(f"without {row}", one.both, colour=INK, label=f"C without {row}"))
+    for part in found:
+        row = f"{part.kind} {part.name}"
+        records.append(_line(f"without {row}", part.both, colour=INK, label=f"C without {row}"))
     return Figure(
         name="leave-one-out",
         kind="intervals",
@@ -418,7 +421,9 @@ def control(analysis: Analysis) -> Figure | None:
 def shares(analysis: Analysis) -> Figure | None:
     """How much of each variance comes from new items and from new seeds."""
     listed: list[tuple[str, Both, Record]] = [
-        (name, one.mean, {}) for name, one in analysis.contrasts.items() if one.form not in GRID
+        (name, contrast.mean, {})
+        for name, contrast in analysis.contrasts.items()
+        if contrast.form not in GRID
     ]
     listed += [(f"G({gain.subject})", gain.both, {}) for gain in analysis.groups if gain.condition == MEAN]
     listed += [
@@ -432,10 +437,13 @@ def shares(analysis: Analysis) -> Figure | None:
     ]
     records = []
     for row, both, keys in listed:
-        one = both.points
-        if one.seeds_estimable and one.se > 0.0:
-            for part, share in (("new seeds", one.share_seeds), ("new items", 1.0 - one.share_seeds)):
-                text = f"{row}: {100 * share:.0f} % of the variance from {part} (SE {one.se:.2f} points)"
+        points = both.points
+        if points.seeds_estimable and points.se > 0.0:
+            for part, share in (
+                ("new seeds", points.share_seeds),
+                ("new items", 1.0 - points.share_seeds),
+            ):
+                text = f"{row}: {100 * share:.0f} % of the variance from {part} (SE {points.se:.2f} points)"
                 records.append({"row": row, "part": part, "share": 100.0 * share, "text": text, **keys})
     if not records:
         return None

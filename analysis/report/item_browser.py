@@ -136,7 +136,7 @@ def browser_data(browser: ItemBrowser, budget: int = BUDGET) -> dict[str, Any]:
             for number, cell in enumerate(browser.cells)
             if place < len(cell.changes)
         ]
-        used += sum(_size(one) + 1 for one in (*pack.texts[texts:], *pack.items[items:]))
+        used += sum(_size(added_item) + 1 for added_item in (*pack.texts[texts:], *pack.items[items:]))
         used += sum(_size(change) + 1 for _, change in added)
         if used > budget:
             del pack.texts[texts:], pack.items[items:]
@@ -181,10 +181,10 @@ class _Pack:
     def _answers(self, listed: Sequence[Answer]) -> list[list[Any]]:
         return [
             [
-                one.seed,
-                None if one.score is None else round(one.score, 3),
-                int(one.right),
-                self._number(one.text),
+                answer.seed,
+                None if answer.score is None else round(answer.score, 3),
+                int(answer.right),
+                self._number(answer.text),
             ]
-            for one in listed
+            for answer in listed
         ]

@@ -37,7 +37,6 @@ def analysis_report(
     title: str,
     notes: Sequence[str] = (),
     provenance: Mapping[str, str] | None = None,
-    items: bool = True,
     widgets: Sequence[Widget] = (),
 ) -> Report:
     """The report on an analysis.
@@ -46,27 +45,10 @@ def analysis_report(
         title: heading of the report.
         notes: plain sentences that a reader must know, printed after the analysis's own.
         provenance: name -> value, printed as given (versions, digests, dates, commands).
-        items: make the parts that need items: the bootstrap distribution, hops within a target, C(k) with pairs of
-            one source. Without them the report says that these are missing.
         widgets: what stands after the thirteen sections, in the page only.
     """
     banner, all_notes, known = wording.smoke(analysis), [*analysis.notes, *notes], dict(provenance or {})
-    from_scores = from_items(analysis) if items else None
-    listed: list[tuple[str, Blocks]] = [
-        ("Verdict", _verdict(analysis, all_notes)),
-        ("Mean gains and contrasts", _gains(analysis)),
-        ("Gains by target", _targets(analysis)),
-        ("C of each intermediate task", _conditions(analysis, from_scores)),
-        ("Gain against baseline", _baseline(analysis)),
-        ("Gains by language and target", _languages(analysis, banner)),
-        ("Bootstrap distribution of C", _bootstrap(analysis, from_scores)),
-        ("Hops within one target", _hops(analysis, from_scores)),
-        ("Specification curve", _choices(analysis)),
-        ("C without one part", _leave_one_out(analysis)),
-        ("Baseline against itself", _control(analysis)),
-        ("Variance components and regressions", _variance(analysis)),
-        ("Versions, seeds and settings", _provenance(analysis, known)),
-    ]
+    listed = _sections(analysis, from_items(analysis), all_notes, known, banner)
     sections = tuple(
         Section(name, tuple(with_banner(block, banner) for block in blocks if block))
         for name, blocks in listed
@@ -94,6 +76,31 @@ def analysis_report(
     )
 
 
+def _sections(
+    analysis: Analysis,
+    items: FromItems,
+    notes: Sequence[str],
+    provenance: Mapping[str, str],
+    banner: str,
+) -> list[tuple[str, Blocks]]:
+    """Title and content of each."""
+    return [
+        ("Verdict", _verdict(analysis, notes)),
+        ("Mean gains and contrasts", _gains(analysis)),
+        ("Gains by target", _targets(analysis)),
+        ("C of each intermediate task", _conditions(analysis, items)),
+        ("Gain against baseline", _baseline(analysis)),
+        ("Gains by language and target", _languages(analysis, banner)),
+        ("Bootstrap distribution of C", _bootstrap(analysis, items)),
+        ("Hops within one target", _hops(analysis, items)),
+        ("Specification curve", _choices(analysis)),
+        ("C without one part", _leave_one_out(analysis)),
+        ("Baseline against itself", _control(analysis)),
+        ("Variance components and regressions", _variance(analysis)),
+        ("Versions, seeds and settings", _provenance(analysis, provenance)),
+    ]
+
+
 def _filters(analysis: Analysis) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
     languages = sorted({lang for target in analysis.targets.values() for lang in target.languages})
     found = (
@@ -101,7 +108,7 @@ def _filters(analysis: Analysis) -> tuple[tuple[str, str, tuple[str, ...]], ...]
         ("target", "Targets", tuple(analysis.targets)),
         ("lang", "Languages", tuple(languages)),
     )
-    return tuple(one for one in found if len(one[2]) > 1)
+    return tuple(choice for choice in found if len(choice[2]) > 1)
 
 
 def _figures(*drawn: Figure | None) -> Figures | None:
@@ -160,7 +167,7 @@ def _targets(analysis: Analysis) -> Blocks:
     yield _short(tables.retrieval(analysis))
 
 
-def _conditions(analysis: Analysis, items: FromItems | None) -> Blocks:
+def _conditions(analysis: Analysis, items: FromItems) -> Blocks:
     yield _no_contrast(analysis, "C(k)")
     yield _figures(figures.conditions(analysis, items))
     yield _short(robustness.conditions(analysis))
@@ -169,8 +176,6 @@ def _conditions(analysis: Analysis, items: FromItems | None) -> Blocks:
         yield _missing("A trained condition has one run: there are no simultaneous bands.")
     elif bands is not None and len(bands) < 2:
         yield _missing("One intermediate task enters C, so its band is its own interval.")
-    if items is None and KEY.name in analysis.contrasts:
-        yield _missing("Without the scores of single items, C(k) with pairs of one source kept is not drawn.")
 
 
 def _baseline(analysis: Analysis) -> Blocks:
@@ -210,7 +215,7 @@ def _languages(analysis: Analysis, banner: str) -> Blocks:
     yield from tables.language_scores(analysis)
 
 
-def _bootstrap(analysis: Analysis, items: FromItems | None) -> Blocks:
+def _bootstrap(analysis: Analysis, items: FromItems) -> Blocks:
     if KEY.name not in analysis.contrasts:
         yield _no_contrast(analysis, "bootstrap of it")
         return
@@ -219,8 +224,6 @@ def _bootstrap(analysis: Analysis, items: FromItems | None) -> Blocks:
             "There is no bootstrap of C; the notes on these data say why. The verdict does not need it."
         )
         return
-    if items is None:
-        yield _missing("Without the scores of single items the distribution is not drawn.")
     yield _figures(*(figures.bootstrap(analysis, items, scale) for scale in SCALES))
     yield _short(robustness.bootstrap(analysis))
     factors = wording.bayes_factors(analysis)
@@ -231,10 +234,7 @@ def _bootstrap(analysis: Analysis, items: FromItems | None) -> Blocks:
     )
 
 
-def _hops(analysis: Analysis, items: FromItems | None) -> Blocks:
-    if items is None:
-        yield _missing("Without the scores of single items there is nothing on hops within a target.")
-        return
+def _hops(analysis: Analysis, items: FromItems) -> Blocks:
     if items.hop_gains:
         yield _figures(figures.hops(analysis, items))
         yield robustness.hops(analysis, items)

@@ -16,7 +16,7 @@ from rich.console import Console
 from support import synthetic
 
 from xeval.analysis import analyse
-from xeval.analysis.report import Widget, analysis_report, figures, write_report
+from xeval.analysis.report import Widget, analysis_report, figures, write
 from xeval.analysis.report.from_items import FromItems, from_items
 from xeval.analysis.report.model import Table
 from xeval.analysis.report.render.console import summary
@@ -86,14 +86,14 @@ def frame() -> pd.DataFrame:
 def written(frame, tmp_path_factory):
     out = tmp_path_factory.mktemp("report")
     options = {"title": "A <study> & more", "notes": ["Made by a test."], "provenance": {"xeval": "0.1.0"}}
-    files = write_report(analyse(frame), out, **options)
+    files = write(analysis_report(analyse(frame), **options), out)
     return out, files, options
 
 
 def test_same_input_same_bytes(frame, written, tmp_path):
     out, files, options = written
     other = frame.sample(frac=1, random_state=1)
-    again = write_report(analyse(other), tmp_path, **options)
+    again = write(analysis_report(analyse(other), **options), tmp_path)
     assert [path.relative_to(out) for path in files] == [path.relative_to(tmp_path) for path in again]
     for first, second in zip(files, again, strict=True):
         if first.suffix != ".pdf":
@@ -240,7 +240,7 @@ def several(tmp_path_factory):
     widget = Widget(
         "items", "Items <1>", "<p id='here'>x</p>", "console.assert(true)", {"a": "</script>", "b": [1]}
     )
-    write_report(analysis, out, title="Several", widgets=[widget])
+    write(analysis_report(analysis, title="Several", widgets=[widget]), out)
     return analysis, out
 
 
@@ -403,17 +403,17 @@ def test_what_stands_beside_the_verdict_is_printed(several):
 
 
 def test_a_study_with_one_run_per_side_and_one_specification(tmp_path):
-    """One target of either group, the same languages, one run of the condition; the scores are not given again."""
+    """One target of either group, the same languages, one run of the condition."""
     tasks = [synthetic.Task("pairs", "classification", 65), synthetic.Task("chains", "multi-hop QA", 55)]
     alone = analyse(synthetic.frame(tasks, np.random.default_rng(4), {"none": 3, "mnli": 1}))
     assert len(alone.robustness.specifications.on("points")) == 1
-    write_report(alone, tmp_path, title="Alone", items=False)
+    write(analysis_report(alone, title="Alone"), tmp_path)
     markdown = (tmp_path / "report.md").read_text()
     assert "These data leave one specification of C" in markdown
     assert not (tmp_path / "figures/specifications.svg").exists()
     assert not (tmp_path / "figures/hops.svg").exists()
     for expected in (
-        "Without the scores of single items there is nothing on hops",
+        "Nothing on hops within a target: no multi-hop target has items with different numbers of hops (chains: 2)",
         "A trained condition has one run: there are no simultaneous bands.",
         "it needs 4 baseline seeds",
     ):
@@ -426,7 +426,7 @@ def test_scores_in_the_language_of_training_alone_make_a_report(frame, tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = analyse(rows)
-        write_report(found, tmp_path, title="A first pilot")
+        write(analysis_report(found, title="A first pilot"), tmp_path)
     assert found.verdict.outcome == "no contrast"
     markdown = (tmp_path / "report.md").read_text()
     assert "No target has a gain in a transfer language." in markdown
@@ -465,7 +465,7 @@ def test_parts_that_do_not_exist_say_why(frame, tmp_path):
     """Retrieval alone: no C, so thirteen parts of which many are one sentence."""
     rows = frame[frame["group"] == "retrieval"]
     alone = analyse(rows)
-    write_report(alone, tmp_path, title="Retrieval")
+    write(analysis_report(alone, title="Retrieval"), tmp_path)
     markdown = (tmp_path / "report.md").read_text()
     page = Page((tmp_path / "report.html").read_text())
     assert alone.verdict.sentences[0] in " ".join(page.text)

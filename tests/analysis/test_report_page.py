@@ -11,7 +11,7 @@ import pytest
 from support import synthetic
 
 from xeval.analysis import analyse
-from xeval.analysis.report import Widget, write_report
+from xeval.analysis.report import Widget, analysis_report, write
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE = 120.0
@@ -139,7 +139,7 @@ def page(tmp_path_factory):
     frame.loc[chains, "hops"] = 2 + frame[chains]["item_id"].str[-1].astype(int) % 3
     out = tmp_path_factory.mktemp("page")
     widget = Widget("cells", "Cells", "<p>Listens.</p>", LISTENER, {"nothing": True})
-    write_report(analyse(frame), out, title="A study", widgets=[widget])
+    write(analysis_report(analyse(frame), title="A study", widgets=[widget]), out)
     return out / "report.html"
 
 
