@@ -83,10 +83,15 @@ def frame() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def written(frame, tmp_path_factory):
+def analysis(frame):
+    return analyse(frame)
+
+
+@pytest.fixture(scope="module")
+def written(analysis, tmp_path_factory):
     out = tmp_path_factory.mktemp("report")
     options = {"title": "A <study> & more", "notes": ["Made by a test."], "provenance": {"xeval": "0.1.0"}}
-    files = write(analysis_report(analyse(frame), **options), out)
+    files = write(analysis_report(analysis, **options), out)
     return out, files, options
 
 
@@ -135,12 +140,11 @@ def walk(value):
         yield value
 
 
-def test_results_hold_every_number_and_only_finite_ones(frame, written):
+def test_results_hold_every_number_and_only_finite_ones(analysis, written):
     out, _, _ = written
     results = json.loads((out / "results.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     leaves = list(walk(results))
     assert all(math.isfinite(leaf) for leaf in leaves if isinstance(leaf, float))
-    analysis = analyse(frame)
     shown = results["analysis"]
     key = analysis.contrasts["C"].mean.points
     assert shown["contrasts"]["C"]["mean"]["points"]["value"] == key.value
@@ -169,9 +173,8 @@ def test_the_page_is_well_formed_and_needs_nothing_from_outside(written):
     )
 
 
-def test_the_page_says_what_the_analysis_found(frame, written):
+def test_the_page_says_what_the_analysis_found(analysis, written):
     out, _, _ = written
-    analysis = analyse(frame)
     markdown = (out / "report.md").read_text()
     page = " ".join(Page((out / "report.html").read_text()).text)
     for text in (markdown, page):
@@ -208,8 +211,8 @@ def test_figures_are_svg_with_text(written):
     assert "multi-hop-QA" in forest
 
 
-def test_console_prints_verdict_and_tables(frame):
-    report = analysis_report(analyse(frame, models=False), title="T")
+def test_console_prints_verdict_and_tables(analysis):
+    report = analysis_report(analysis, title="T")
     terminal = Console(width=170, record=True, file=StringIO())
     terminal.print(summary(report))
     text = terminal.export_text()
