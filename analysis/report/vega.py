@@ -104,7 +104,7 @@ def draw(figure: Figure, banner: str = "") -> Drawing:
 
     spec = specification(figure)
     text = vl_convert.vegalite_to_svg(_for_paper(spec, banner))
-    text = _numbered(figure.name, re.sub(r"(\d\.\d{3})\d+", r"\1", text))
+    text = _numbered(figure.name, _lean(text))
     svg = re.sub(r"var\(--([a-z0-9-]+)\)", lambda found: THEME[found[1]][0], text)
     size = re.search(r'width="[^"]*" height="[^"]*" viewBox="[^"]*"', text)
     opening = f'<svg role="img" aria-label={quoteattr(figure.title)} {size[0] if size else ""}>'
@@ -126,6 +126,14 @@ def _for_paper(spec: Spec, banner: str) -> Spec:
             for panel in panels[1:]
         ]
     return made
+
+
+def _lean(svg: str) -> str:
+    """Without what only a live drawing needs, the font named once, and no digit below a thousandth of a pixel."""
+    svg = re.sub(r' (?:class|role|pointer-events|aria-[a-z]+)="[^"]*"', "", svg)
+    svg = svg.replace(f' font-family="{FONT}"', "").replace("<svg ", f'<svg font-family="{FONT}" ', 1)
+    svg = re.sub(r'<path d="[^"]*" display="none"/>|<path d="M0,0h0v0h0Z"/>', "", svg)
+    return re.sub(r"(\d\.\d{3})\d+", r"\1", svg)
 
 
 def _numbered(name: str, svg: str) -> str:

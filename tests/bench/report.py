@@ -20,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.synthetic import Task, frame
 
 LANGUAGES = ("en", "de", "es", "ru", "ar", "zh", "hi", "sw", "tr", "vi", "th", "ur", "fi", "ko")
