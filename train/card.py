@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from xeval.checkpoints import Lineage, TrainingData
+from xeval.checkpoints import Checkpoint, Lineage, TrainingData
 from xeval.train.data import Dev, PhaseData
 from xeval.train.job import PhaseJob
 from xeval.train.recipes import PHASE_VERSION
@@ -47,6 +47,10 @@ def lineage_card(
     }
     if job.hyper.keep == "best":
         recipe |= {"best_step": position.best_step, "best_score": position.best_score}
+    if job.hyper.adapter is not None:
+        before = job.parent.adapter
+        base = job.parent if before is None else Checkpoint(before.base, before.base.name)
+        recipe["base_digest"] = base.digest
     notes = [*position.notes]
     if mlm_head is not None:
         recipe["mlm_head"] = mlm_head

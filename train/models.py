@@ -8,11 +8,17 @@ import torch
 from xeval.checkpoints import Checkpoint
 from xeval.errors import CheckpointError, UsageError
 from xeval.tasks.base import TrainingSet
-from xeval.train.recipes import Hyperparameters
+from xeval.train.adapters import is_tuned, load_with_adapter
+from xeval.train.recipes import AdapterSettings, Hyperparameters
 
 
-def load_encoder(parent: Checkpoint) -> Any:
-    """The parent's encoder in float32, every weight of it found but for a pooler."""
+def load_encoder(parent: Checkpoint, adapter: AdapterSettings | None = None, seed: int = 0) -> Any:
+    """The parent's encoder in float32, every weight of it found but for a pooler; with an adapter where one is trained.
+
+    An adapter that the parent is is trained on; without one in the recipe it is merged first.
+    """
+    if adapter is not None:
+        return load_with_adapter(parent, adapter, seed)
     return parent.load("AutoModel")
 
 
@@ -63,9 +69,9 @@ def freeze(encoder: Any) -> None:
 
 
 def set_dropout(model: torch.nn.Module, share: float) -> None:
-    """Give every dropout of a model the same share; the saved config keeps the base model's own."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
+    """Give every dropout but an adapter's the same share; the saved config keeps the base model's own."""
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Dropout) and not is_tuned(name):
             module.p = share
 
 
@@ -96,7 +102,9 @@ def flops_per_token(encoder: Any) -> int:
     if (pooler := getattr(encoder, "pooler", None)) is not None:
         left_out |= {id(p) for p in pooler.parameters()}
     weights = [p for p in encoder.parameters() if id(p) not in left_out and p.ndim > 1]
-    return sum((6 if p.requires_grad else 2) * p.numel() for p in weights)
+    # Frozen weights between an adapter's pass the gradient on to what lies below: 2 forward, 2 backward.
+    frozen = 4 if any(is_tuned(name) for name, _ in encoder.named_parameters()) else 2
+    return sum((6 if p.requires_grad else frozen) * p.numel() for p in weights)
 
 
 def optimiser(parameters: dict[str, torch.nn.Parameter], hyper: Hyperparameters) -> torch.optim.AdamW:

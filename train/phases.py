@@ -26,6 +26,7 @@ from xeval.encoder.loop import Loop
 from xeval.errors import UsageError, XevalError, require_package
 from xeval.files import make_folders, publish
 from xeval.tasks.base import Scoring
+from xeval.train.adapters import adapter_weights, save_adapter
 from xeval.train.card import device_name, kept_losses, lineage_card, recent_losses
 from xeval.train.data import Dev, PhaseData
 from xeval.train.intermediates import with_labels
@@ -240,7 +241,7 @@ class _Run:
     def _build(self, stream: tuple[int, int]) -> None:
         """Encoder, a model for every set around it, their trainable parameters and the optimiser."""
         job, hyper = self.job, self.job.hyper
-        self.encoder = load_encoder(job.parent)
+        self.encoder = load_encoder(job.parent, hyper.adapter, stream_seed("adapter", *stream))
         self.models: list[Any] = [
             with_head(self.encoder, s, stream_seed("head", s.name, *stream)) for s in job.sets
         ]
@@ -476,20 +477,25 @@ class _Run:
             read_values(self._best_file(), self.parameters)
         model = self.saved
         model.config = self.config
+        adapter = job.hyper.adapter
         if self.options.save_dtype is not None:
             model.to(torch.bfloat16)
-        weights = model.state_dict()
+        weights = model.state_dict() if adapter is None else adapter_weights(model)
         if bad := next(
             (n for n, t in weights.items() if t.is_floating_point() and not t.isfinite().all()), None
         ):
             (self.directory / STATE_NAME).unlink(missing_ok=True)
             raise NotFiniteError(f"{bad} is not finite after training; lower learning_rate.")
-        if job.phase == "intermediate" and not _has_pooler(job.parent):
-            weights = {name: tensor for name, tensor in weights.items() if not name.startswith("pooler.")}
-        model.save_pretrained(finished, state_dict=weights)
-        for name in TOKENIZER_FILES:
-            if (job.parent.files / name).exists():
-                shutil.copyfile(job.parent.files / name, finished / name)
+        if adapter is not None:  # its tokenizer is the base's
+            out = self.directory.with_name(self.directory.name.removesuffix(PARTIAL_SUFFIX))
+            save_adapter(model, self.config, adapter, job.parent, finished, out)
+        else:
+            if job.phase == "intermediate" and not _has_pooler(job.parent):
+                weights = {name: tensor for name, tensor in weights.items() if not name.startswith("pooler.")}
+            model.save_pretrained(finished, state_dict=weights)
+            for name in TOKENIZER_FILES:
+                if (job.parent.tokenizer_folder / name).exists():
+                    shutil.copyfile(job.parent.tokenizer_folder / name, finished / name)
         card = lineage_card(
             job,
             self.data,

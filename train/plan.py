@@ -14,12 +14,13 @@ from xeval.errors import XevalError
 from xeval.examples import MultipleChoice
 from xeval.failures import contained
 from xeval.tasks import TrainingSet
+from xeval.train.adapters import adapter_weights, inject
 from xeval.train.e5_small import BUILT_IN
 from xeval.train.grid import Node, is_begun, is_finished, nodes
 from xeval.train.intermediates import load_examples
 from xeval.train.lines import MLM_LENGTH
 from xeval.train.mixture import mixture_shares
-from xeval.train.recipes import total_steps
+from xeval.train.recipes import AdapterSettings, total_steps
 from xeval.train.reports import read_report
 from xeval.train.study import Study
 
@@ -190,7 +191,8 @@ def estimate(study: Study, out: Path, planned: Sequence[PlannedNode], workers: i
     seconds: dict[str, float] | None = None
     rates = _rates_of_cards(out, planned)
     left = {p.node.digest: p.tokens_left for p in planned if p.tokens_left}
-    shape = _Shape(study, config) if config is not None else None
+    adapters = [p.node.hyper.adapter for p in planned if p.node.hyper is not None]
+    shape = _Shape(study, config, adapters[0] if adapters else None) if config is not None else None
     if not left:
         seconds = {}
     elif rates:
@@ -288,7 +290,9 @@ def _bytes_of(planned: PlannedNode, out: Path, shape: "_Shape", study: Study) ->
     if planned.state == "finished":
         return sum(file.stat().st_size for file in (out / planned.node.name).iterdir())
     saved_small = study.save_dtype is not None and planned.node.hyper is not None
-    return shape.weights(planned.node) * (2 if saved_small else 4) + shape.tokenizer_bytes
+    adapted = planned.node.hyper is not None and planned.node.hyper.adapter is not None
+    tokenizer = 0 if adapted else shape.tokenizer_bytes
+    return shape.weights(planned.node) * (2 if saved_small else 4) + tokenizer
 
 
 def _base_config(study: Study, out: Path, base: Node) -> tuple[Any, str]:
@@ -315,25 +319,28 @@ def _base_config(study: Study, out: Path, base: Node) -> tuple[Any, str]:
 
 
 class _Shape:
-    """Sizes of a study's models, from their configuration alone."""
+    """Sizes of a study's models, from their configuration alone; ``adapter`` is the first phase's."""
 
-    def __init__(self, study: Study, config: Any) -> None:
+    def __init__(self, study: Study, config: Any, adapter: AdapterSettings | None = None) -> None:
         import torch
         import transformers
 
         from xeval.train.models import flops_per_token, freeze
 
-        self._config, self._study = config, study
+        self._config, self._study, self._adapter = config, study, adapter
         with torch.device("meta"):
             encoder = transformers.AutoModel.from_config(config)
         if study.freeze_embeddings:
             freeze(encoder)
+        if adapter is not None:
+            with torch.device("meta"):
+                inject(encoder, adapter)
         self.operations = flops_per_token(encoder)
         self._frozen = sum(int(p.numel()) for p in encoder.parameters() if not p.requires_grad)
         folder = Path(study.base)
         files = [folder / name for name in TOKENIZER_FILES] if folder.is_dir() else []
         self.tokenizer_bytes = sum(file.stat().st_size for file in files if file.exists())
-        self._weights: dict[tuple[str, ...], int] = {}
+        self._weights: dict[tuple[str, AdapterSettings | None], int] = {}
 
     def weights(self, node: Node) -> int:
         """Numbers in the node's checkpoint."""
@@ -341,16 +348,21 @@ class _Shape:
         import transformers
 
         kinds = tuple(s.kind.auto_class for s in node.sets) if node.phase == "target" else ("AutoModel",)
-        if kinds not in self._weights:
+        adapter = None if node.hyper is None else node.hyper.adapter
+        key = (kinds[0], adapter)
+        if key not in self._weights:
             with torch.device("meta"):
                 model = getattr(transformers, kinds[0]).from_config(self._config)
-            self._weights[kinds] = sum(int(p.numel()) for p in model.parameters())
-        return self._weights[kinds]
+                if adapter is not None:
+                    inject(model.base_model, adapter)
+            counted = model.parameters() if adapter is None else adapter_weights(model).values()
+            self._weights[key] = sum(int(p.numel()) for p in counted)
+        return self._weights[key]
 
     def state_bytes(self, node: Node) -> int:
         """Bytes of a node's states while it is trained, at most."""
         assert node.hyper is not None
-        trained: int = self.weights(node) - self._frozen
+        trained: int = self.weights(node) - (self._frozen if node.hyper.adapter is None else 0)
         return 4 * trained * (2 * 3 + (2 if node.hyper.keep == "best" else 0))
 
     def measure(self) -> tuple[float, float]:
@@ -363,6 +375,8 @@ class _Shape:
         encoder = transformers.AutoModel.from_config(self._config)
         if self._study.freeze_embeddings:
             freeze(encoder)
+        if self._adapter is not None:
+            inject(encoder, self._adapter)
         parameters = [p for p in encoder.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(parameters, fused=True)
         length = min(MEASURED_LENGTH, self._config.max_position_embeddings - 2)

@@ -182,22 +182,25 @@ def load_adapted(
     state = load_file(adapter.weights)
     try:
         base, missing = _pristine(adapter.base, _stamp(adapter.base), name, labels, dtype or torch.float32)
-        supplied = {key.removeprefix(PREFIX) for key in state}
-        if left := sorted(set(missing) - supplied):
+        supplied = {
+            key.removeprefix(PREFIX).replace(".modules_to_save", ""): value for key, value in state.items()
+        }
+        if left := sorted(set(missing) - set(supplied)):
             raise CheckpointError(
                 f"{adapter.path}: its head ({left[0]}) is neither in the adapter nor in its base, and would be drawn "
                 "at random; save the adapter with its head (`modules_to_save`)."
             )
-        model = _copy(base, {CHANGED.sub("", key) for key in supplied})
-        settings = peft.PeftConfig.from_pretrained(str(adapter.path))
-        settings.inference_mode, settings.base_model_name_or_path = True, str(adapter.base)
-        wrapped = peft.get_peft_model(model, settings)
-        result: Any = peft.set_peft_model_state_dict(wrapped, state)
-        tuned = [key for key in result.missing_keys if CHANGED.search(key) and "base_layer" not in key]
-        if result.unexpected_keys or tuned:
-            strange = (*result.unexpected_keys, *tuned)[0]
+        model = _copy(base, {CHANGED.sub("", name) for name in supplied})
+        tuned = {PREFIX + name: value for name, value in supplied.items() if CHANGED.search(name)}
+        whole = {name: value for name, value in supplied.items() if PREFIX + name not in tuned}
+        strange = list(model.load_state_dict(whole, strict=False).unexpected_keys)
+        wrapped = peft.get_peft_model(model, _without_heads(adapter, sorted(whole)))
+        result: Any = peft.set_peft_model_state_dict(wrapped, tuned)
+        strange += result.unexpected_keys
+        strange += [key for key in result.missing_keys if CHANGED.search(key) and "base_layer" not in key]
+        if strange:
             raise CheckpointError(
-                f"{adapter.path}: adapter and base are not made for each other ({strange}); is it another base's?"
+                f"{adapter.path}: adapter and base are not made for each other ({strange[0]}); is it another base's?"
             )
         merged = wrapped.merge_and_unload(safe_merge=True)
     except CheckpointError:
@@ -211,6 +214,22 @@ def load_adapted(
         ) from error
     alone = auto_class == "AutoModel" and name != type(merged.base_model).__name__
     return (merged.base_model if alone else merged).eval()
+
+
+def _without_heads(adapter: Adapter, whole: Sequence[str]) -> Any:
+    """The adapter's configuration for its own modules alone; ``whole`` are weights that it brings beside them.
+
+    They are put in place here: not every method of peft can merge a model with a head that it has wrapped.
+    """
+    import peft
+
+    settings: Any = peft.PeftConfig.from_pretrained(str(adapter.path))
+    settings.inference_mode, settings.base_model_name_or_path = True, str(adapter.base)
+    settings.task_type = settings.modules_to_save = None
+    if whole and hasattr(settings, "exclude_modules"):
+        modules = "|".join(re.escape(name.rpartition(".")[0]) for name in whole)
+        settings.exclude_modules = rf"(.*\.)?({modules})"
+    return settings
 
 
 @lru_cache(maxsize=1)

@@ -176,6 +176,7 @@ class Checkpoint:
         """Raise :class:`CheckpointError` when config, weights, tokenizer or, if asked, the card cannot be used."""
         if self.adapter is not None:
             self.adapter.check()
+            self._require_own_base(self.adapter)
         elif (self.files / ADAPTER_CONFIG).exists():
             raise CheckpointError(
                 f"{self.path}: an adapter ({ADAPTER_CONFIG}) lies beside a whole model; whether it is merged already "
@@ -197,6 +198,17 @@ class Checkpoint:
                 require_regular(self.tokenizer_folder / name)
         if not any((self.tokenizer_folder / name).exists() for name in VOCABULARY_FILES):
             raise CheckpointError(f"{self.path}: {self._instead_of_vocabulary()}")
+
+    def _require_own_base(self, adapter: Adapter) -> None:
+        """The base has to be the one that the card, where training wrote one, was written for."""
+        base = Checkpoint(adapter.base, adapter.base.name)
+        base.check(card=False)
+        trained_on = None if self.lineage is None else self.lineage.recipe.get("base_digest")
+        if trained_on not in (None, base.digest):
+            raise CheckpointError(
+                f"{self.path}: was trained on another base than {adapter.base}, as its card says; name the right one "
+                "with --base."
+            )
 
     def _instead_of_vocabulary(self) -> str:
         if (self.files / "tokenizer_config.json").exists():
