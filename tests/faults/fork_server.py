@@ -36,8 +36,8 @@ def serve() -> None:
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
-    if modules := request.get("import"):
-        for name in modules:
+    if "import" in request:
+        for name in request["import"]:
             # What was loaded as a part of something else cannot always be imported by its name.
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
