@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xeval.analysis.estimate.arrays import Cell, Study, build
 from xeval.analysis.estimate.variance import Estimate, Method
-from xeval.analysis.frame.arrays import Cell, Study, build
 from xeval.analysis.frame.tidy import check, check_columns, main_rows
 from xeval.analysis.tests.multiplicity import adjust, count_false
-from xeval.analysis.tests.sign_flips import mcnemar
+from xeval.analysis.tests.paired import mcnemar
 from xeval.conditions import BASELINE, DIAGNOSTIC
 from xeval.errors import UsageError, did_you_mean
 
@@ -98,7 +98,7 @@ class TaskComparison:
             "runs_a": self.runs[0],
             "runs_b": self.runs[1],
             "items_only": self.items_only,
-            "languages": [one.to_dict() for one in self.languages],
+            "languages": [difference.to_dict() for difference in self.languages],
             "mean": self.mean.to_dict() if self.mean else None,
             "transfer_languages": self.transfer,
             "a_better_in_at_least": self.a_better,
@@ -178,9 +178,9 @@ def compare(
     tasks, notes = [], []
     for target in [task] if task else known:
         of_a, of_b = (languages.get(target, set()) for languages in spoken)
-        for name, own in ((a, of_a - of_b), (b, of_b - of_a)):
-            if own:
-                notes.append(f"{target}: only {name} has {', '.join(sorted(own))}.")
+        for name, alone in ((a, of_a - of_b), (b, of_b - of_a)):
+            if alone:
+                notes.append(f"{target}: only {name} has {', '.join(sorted(alone))}.")
         if of_a & of_b:
             here = (frame["target"] == target) & frame["lang"].isin(of_a & of_b)
             rows = _chosen(frame, here & sides[0], here & sides[1], label_a, label_b)
@@ -260,7 +260,7 @@ def _compare_task(rows: pd.DataFrame, a: str, b: str, source: str, method: Metho
         for lang in languages
     ]
     p_values = [
-        mcnemar(study, _weights(study, a, b, [lang])).p_value if by_items else estimate.p_value
+        mcnemar(study, _weights(study, a, b, [lang])) if by_items else estimate.p_value
         for lang, estimate, by_items in zip(languages, estimates, exact, strict=True)
     ]
     corrected = adjust(p_values, "holm").tolist()
@@ -301,7 +301,7 @@ def _compare_task(rows: pd.DataFrame, a: str, b: str, source: str, method: Metho
     if len(transfer) > 1:
         over_all = _estimate(study, a, b, transfer)
         mean = difference(transfer, over_all, over_all.p_value, over_all.p_value, False, 1)
-    abroad = [one for one in found if one.lang in transfer]
+    abroad = [difference_there for difference_there in found if difference_there.lang in transfer]
     return TaskComparison(
         task=target.name,
         metric=target.metric,
@@ -331,7 +331,7 @@ def _better(found: Sequence[Difference], sign: float, alpha: float) -> int:
     """In how many languages at least the difference has this sign."""
     if not found:
         return 0
-    halves = [(one.p_value / 2.0, sign * one.estimate.value > 0.0) for one in found]
+    halves = [(difference.p_value / 2.0, sign * difference.estimate.value > 0.0) for difference in found]
     return count_false([half if agrees else 1.0 - half for half, agrees in halves], alpha / 2.0)
 
 

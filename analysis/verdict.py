@@ -11,8 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from html import escape
 from typing import Any, Literal
 
+from xeval.analysis.estimate import estimands
+from xeval.analysis.estimate.arrays import Estimates, Study
+from xeval.analysis.estimate.estimands import Contrast, match
+from xeval.analysis.estimate.selection import above_chance, common_conditions, select
 from xeval.analysis.estimate.variance import SCALES, Scale
-from xeval.analysis.frame.arrays import Both
+from xeval.conditions import BASELINE, CLASSIFICATION, MULTI_HOP_QA, single_conditions
 
 Outcome = Literal[
     "diminishes",
@@ -166,12 +170,12 @@ def no_contrast(reason: str, margins: Mapping[str, float]) -> Verdict:
 
 
 def judge(
-    contrast: Both,
-    multi_hop: Both,
-    classification: Both,
+    contrast: Estimates,
+    multi_hop: Estimates,
+    classification: Estimates,
     setting: Setting,
     margins: Mapping[str, float],
-    remaining: Both | None = None,
+    remaining: Estimates | None = None,
     *,
     unlearnt: Sequence[str] = (),
     copied: Sequence[str] = (),
@@ -198,7 +202,7 @@ def judge(
     )
     crossover = {on_classification, on_multi_hop} == {"gain", "harm"}
     vanishes = outcome == "diminishes" and within(multi_hop, margins)
-    detectable: dict[str, float] = {scale: contrast.on(scale).detectable() for scale in SCALES}
+    detectable: dict[str, float] = {scale: contrast[scale].detectable() for scale in SCALES}
     verdict = Verdict(
         outcome=outcome,
         headline="",
@@ -211,7 +215,7 @@ def judge(
         equivalent=within(contrast, margins) if claims else None,
         sentences=(),
         detectable=detectable,
-        equivalence={scale: contrast.on(scale).interval(equivalence_level(contrast)) for scale in SCALES}
+        equivalence={scale: contrast[scale].interval(equivalence_level(contrast)) for scale in SCALES}
         if claims
         else {},
         margins=dict(margins),
@@ -228,9 +232,50 @@ def judge(
     )
 
 
-def decide(contrast: Both, multi_hop: Both, classification: Both, margins: Mapping[str, float]) -> Outcome:
+def judge_study(
+    study: Study,
+    contrasts: Mapping[str, Contrast],
+    margins: Mapping[str, float],
+    copies: Mapping[str, Sequence[str]],
+) -> Verdict:
+    key = contrasts.get(estimands.KEY.name)
+    if key is None:
+        return no_contrast(_why_no_contrast(study), margins)
+    used = [study.targets[name] for name in key.targets]
+    baseline = [len(target.seeds[BASELINE]) for target in used]
+    condition = [
+        len(target.seeds[name])
+        for target in used
+        for name in key.conditions
+        if (name, target.name) not in key.dropped
+    ]
+    setting = Setting(
+        benchmarks=len(used),
+        languages=len(key.languages),
+        multi_hop_sets=sum(target.group == MULTI_HOP_QA for target in used),
+        baseline_runs=(min(baseline), max(baseline)),
+        condition_runs=(min(condition), max(condition)),
+    )
+    bridge = contrasts.get(estimands.SAME_FORMAT.name)
+    return judge(
+        key,
+        key.parts[MULTI_HOP_QA],
+        key.parts[CLASSIFICATION],
+        setting,
+        margins,
+        bridge,
+        unlearnt=[
+            name for name in key.targets if not above_chance(study, name, key.conditions, key.languages)
+        ],
+        copied=[name for name in key.targets if name in copies],
+    )
+
+
+def decide(
+    contrast: Estimates, multi_hop: Estimates, classification: Estimates, margins: Mapping[str, float]
+) -> Outcome:
     """Which branch holds. Differing signs count as scale-dependent only where at least one scale is significant."""
-    estimates = [both.on(scale) for both in (contrast, multi_hop, classification) for scale in SCALES]
+    estimates = (*contrast, *multi_hop, *classification)
     if not all(estimate.seeds_estimable for estimate in estimates):
         return "one run per side"
     effects = _effect(classification), _effect(multi_hop)
@@ -239,34 +284,62 @@ def decide(contrast: Both, multi_hop: Both, classification: Both, margins: Mappi
     direction = _direction(contrast)
     if direction != "not shown":
         return OUTCOMES.get((direction, *effects), "no gain shown")
-    if any(contrast.on(scale).high < 0.0 or contrast.on(scale).low > 0.0 for scale in SCALES):
+    if any(estimate.high < 0.0 or estimate.low > 0.0 for estimate in contrast):
         return "scale-dependent"
     return "inconclusive"
 
 
-def _direction(contrast: Both) -> Direction:
+def _direction(contrast: Estimates) -> Direction:
     effect = _effect(contrast)
     return "higher" if effect == "gain" else "lower" if effect == "harm" else "not shown"
 
 
-def _effect(gain: Both) -> Effect:
+def _effect(gain: Estimates) -> Effect:
     """On which side of 0 the interval lies, on both scales."""
-    if all(gain.on(scale).low > 0.0 for scale in SCALES):
+    if all(estimate.low > 0.0 for estimate in gain):
         return "gain"
-    if all(gain.on(scale).high < 0.0 for scale in SCALES):
+    if all(estimate.high < 0.0 for estimate in gain):
         return "harm"
     return "not shown"
 
 
-def equivalence_level(estimates: Both) -> float:
+def equivalence_level(estimates: Estimates) -> float:
     """Level of the interval of two one-sided tests: 0.90 for a confidence of 0.95."""
     return 1.0 - 2.0 * (1.0 - estimates.points.confidence)
 
 
-def within(estimates: Both, margins: Mapping[str, float]) -> bool:
+def within(estimates: Estimates, margins: Mapping[str, float]) -> bool:
     """Two one-sided tests: the 90 % interval lies inside the margin on both scales (Schuirmann 1987)."""
-    intervals = {scale: estimates.on(scale).interval(equivalence_level(estimates)) for scale in SCALES}
+    intervals = {scale: estimates[scale].interval(equivalence_level(estimates)) for scale in SCALES}
     return all(-margins[scale] < low and high < margins[scale] for scale, (low, high) in intervals.items())
+
+
+def _why_no_contrast(study: Study) -> str:
+    lacking = [group for group in (MULTI_HOP_QA, CLASSIFICATION) if not study.in_group(group)]
+    if lacking:
+        return (
+            f"The scores hold no {' and no '.join(lacking)} target in a language other than {study.source}, "
+            "so the gains below stand alone and nothing is said about multi-hop targets against "
+            "classification."
+        )
+    groups = tuple(estimands.KEY.signs)
+    conditions = common_conditions(study, groups)
+    if match(study, single_conditions(conditions), groups, keep_same_source=True):
+        kept_out = ", ".join(
+            f"{condition} on {pair.target}"
+            for condition in conditions
+            for pair in select(study, groups=groups, conditions=(condition,))
+            if pair.same_source
+        )
+        return (
+            f"Of {kept_out} the condition holds (nearly) the target's own English training data, so "
+            "their gain is no transfer from another task, and without them no multi-hop QA target is left to compare "
+            "with a classification target; the gains below stand alone."
+        )
+    return (
+        "No multi-hop QA target shares a transfer language and a condition with a classification target, so "
+        "the two cannot be compared; the gains below stand alone."
+    )
 
 
 def _headline(verdict: Verdict) -> str:
@@ -316,7 +389,7 @@ def _no_answer(unlearnt: Sequence[str], copied: Sequence[str]) -> list[str]:
     return sentences
 
 
-def _estimates(contrast: Both, multi_hop: Both, classification: Both, setting: Setting) -> str:
+def _estimates(contrast: Estimates, multi_hop: Estimates, classification: Estimates, setting: Setting) -> str:
     """The estimates with the interval of their difference."""
     low, high = _shown(contrast, "points")
     logit_low, logit_high = _shown(contrast, "logit")
@@ -333,7 +406,7 @@ def _estimates(contrast: Both, multi_hop: Both, classification: Both, setting: S
     )
 
 
-def _limits(verdict: Verdict, multi_hop: Both, classification: Both) -> list[str]:
+def _limits(verdict: Verdict, multi_hop: Estimates, classification: Estimates) -> list[str]:
     """What the outcome rests on, and what it leaves open."""
     if verdict.outcome == "one run per side":
         return [
@@ -391,7 +464,7 @@ def _limits(verdict: Verdict, multi_hop: Both, classification: Both) -> list[str
     return sentences
 
 
-def _scope(verdict: Verdict, contrast: Both, setting: Setting, remaining: Both | None) -> list[str]:
+def _scope(verdict: Verdict, contrast: Estimates, setting: Setting, remaining: Estimates | None) -> list[str]:
     """What the interval speaks of."""
     if verdict.outcome == "one run per side":
         return []
@@ -410,15 +483,15 @@ def _scope(verdict: Verdict, contrast: Both, setting: Setting, remaining: Both |
     return sentences
 
 
-def _shown(both: Both, scale: Scale) -> tuple[float, float]:
+def _shown(estimates: Estimates, scale: Scale) -> tuple[float, float]:
     """The interval that may be quoted: over items only where a trained condition has one run."""
-    estimate = both.on(scale)
+    estimate = estimates[scale]
     return estimate.interval() if estimate.seeds_estimable else estimate.items_interval()
 
 
-def _level(both: Both) -> str:
-    items_only = "" if both.points.seeds_estimable else " over items only"
-    return f"{100 * both.points.confidence:g} % CI{items_only}"
+def _level(estimates: Estimates) -> str:
+    items_only = "" if estimates.points.seeds_estimable else " over items only"
+    return f"{100 * estimates.points.confidence:g} % CI{items_only}"
 
 
 def _signed(value: float, digits: int = 2) -> str:

@@ -106,9 +106,9 @@ def test_samples_become_tidy_scores(harness: Path, tmp_path: Path) -> None:
 def test_a_study_from_samples_is_analysed(harness: Path, tmp_path: Path) -> None:
     frame = foreign.read(harness, write_map(tmp_path / "map.toml", RUNS)).frame
     assert frame is not None
-    (gain,) = [one for one in analyse(frame).tasks if one.condition == "mnli"]
+    (gain,) = [one for one in analyse(frame).gains.tasks if one.condition == "mnli"]
     # de: 2 to 4 of 6, zh: 1 to 2 of 6; English is no transfer.
-    assert gain.both.points.value == pytest.approx(100 * (2 / 6 + 1 / 6) / 2)
+    assert gain.points.value == pytest.approx(100 * (2 / 6 + 1 / 6) / 2)
 
 
 def test_without_a_map_models_are_conditions_and_names_say_seeds(tmp_path: Path) -> None:

@@ -37,7 +37,6 @@ def test_a_missing_run_refuses_the_report_and_the_remedy_named_makes_it(
     xeval: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     made: list[Any] = []
-    monkeypatch.setattr("xeval.analysis.result.regressions", lambda *_: ())
     monkeypatch.setattr("xeval.reporting.write", lambda result, *_, **__: made.append(result))
     frame = scores()
     lost = (frame["target"] == "hotpotqa") & (frame["condition"] == "mnli") & (frame["seed"] == 1)

@@ -25,6 +25,7 @@ from xeval.checkpoints import PARTIAL_SUFFIX, TOKENIZER_FILES, Checkpoint
 from xeval.encoder.loop import Loop
 from xeval.errors import UsageError, XevalError, require_package
 from xeval.files import make_folders, publish
+from xeval.metrics import corpus_score
 from xeval.tasks.base import Scoring
 from xeval.train.adapters import adapter_weights, save_adapter
 from xeval.train.card import device_name, kept_losses, lineage_card, recent_losses
@@ -428,7 +429,7 @@ class _Run:
         model.train()
         scoring = Scoring(task, "en", task.labels, dev.settings)
         predicted = kind.predict(dev.examples, dev.encoded, reduced, scoring)
-        scores = {name: float(num.sum() / den.sum()) for name, (num, den) in predicted.metrics.items()}
+        scores = {name: corpus_score(num, den) for name, (num, den) in predicted.metrics.items()}
         texts = predicted.texts
         answers = {answer for text in texts for answer in kind.answers(text)}
         return scores, len(texts) > 1 and len(answers) == 1 and kind.chance(dev.examples) != 1

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xeval.analysis import Analysis
     from xeval.analysis.compare import Comparison
     from xeval.analysis.estimate.estimands import Contrast
-    from xeval.analysis.result import Gain
+    from xeval.analysis.estimate.gains import Gain
     from xeval.analysis.verdict import Verdict
     from xeval.checkpoints import Checkpoint, Discovery
     from xeval.retrieval import Index
@@ -290,14 +290,13 @@ class Gains(_Table, Sequence["Gain"]):
         rows = []
         for level, gains in self.levels.items():
             for gain in gains:
-                row = {
+                row: dict[str, Any] = {
                     "level": level,
                     "condition": gain.condition,
                     "subject": gain.subject,
                     "lang": gain.lang,
                 }
-                for scale in ("points", "logit"):
-                    estimate = getattr(gain.both, scale)
+                for scale, estimate in (("points", gain.points), ("logit", gain.logit)):
                     row |= {
                         scale: estimate.value,
                         f"{scale}_low": estimate.low,
@@ -328,7 +327,7 @@ class Result(_Table):
     def gains(self) -> Gains:
         """All gains over the baseline."""
         found = self.analysis
-        return Gains({"cell": found.cells, "task": found.tasks, "group": found.groups})
+        return Gains({"cell": found.gains.cells, "task": found.gains.tasks, "group": found.gains.groups})
 
     @property
     def contrasts(self) -> "Mapping[str, Contrast]":

@@ -102,13 +102,12 @@ def read_frame(
         main_only: of a store, only the rows of each task's main metric.
     """
     from xeval.analysis.frame.tidy import load
-    from xeval.store import read_scores
 
     if _is_foreign(source, mapping):
         from xeval.interop.readers import item_scores
 
         return item_scores(source, mapping)
-    return read_scores(source, limit, settings, main_only=main_only) if source.is_dir() else load(source)
+    return load(source, limit, settings, main_only=main_only)
 
 
 def analyse_frame(

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from xeval.analysis.estimate.arrays import Cell, Estimates, Study, Target
 from xeval.analysis.estimate.variance import Block, Floats, Term, estimate, make_block
-from xeval.analysis.frame.arrays import Both, Cell, Study, Target
 from xeval.conditions import BASELINE
 
 Run = tuple[str, str, int]
@@ -101,7 +101,7 @@ def _same(blocks: Mapping[str, Block]) -> str:
     if (
         parallel
         and tells(shares[first])
-        and all(np.array_equal(own, shares[first]) for own in shares.values())
+        and all(np.array_equal(share, shares[first]) for share in shares.values())
     ):
         return f"the same score on every item in all {len(blocks)} languages"
     return ""
@@ -181,8 +181,8 @@ class Compared:
     """An estimand with all runs and without the collapsed ones; None where it cannot be computed without them."""
 
     name: str
-    all_runs: Both
-    without: Both | None
+    all_runs: Estimates
+    without: Estimates | None
 
 
 @dataclass(frozen=True)

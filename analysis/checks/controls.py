@@ -1,18 +1,17 @@
 """Two checks that need no truth: baselines against themselves, and gain against baseline without shared noise."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import comb
-from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
 
 from xeval.analysis.checks.sensitivity import contrast_weights
+from xeval.analysis.estimate.arrays import Cell, Study
 from xeval.analysis.estimate.estimands import cell_gain, combine, mean
 from xeval.analysis.estimate.variance import Block, Floats, Term, estimate, make_block
-from xeval.analysis.frame.arrays import Cell, Study
 from xeval.conditions import BASELINE, single_conditions
 
 MOST_SPLITS = 200
@@ -39,10 +38,6 @@ class Control:
     contrasts: tuple[float, ...]
     covered: float | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return asdict(self)
-
 
 def baseline_control(study: Study, *, most: int = MOST_SPLITS, seed: int = 0) -> Control | None:
     """The A/A control in points; None where fewer than 4 baseline seeds are common to all trained targets.
@@ -50,12 +45,12 @@ def baseline_control(study: Study, *, most: int = MOST_SPLITS, seed: int = 0) ->
     Args:
         most: largest number of splits; where there are more, that many different ones are drawn with ``seed``.
     """
-    own = {
+    baselines = {
         (target, lang): block
         for (condition, target, lang), block in sorted(study.blocks.items())
-        if condition == BASELINE and target not in _given(study) and lang != study.source
+        if condition == BASELINE and target in study.trained_targets and lang != study.source
     }
-    seeds = _common_seeds(list(own.values()))
+    seeds = _common_seeds(list(baselines.values()))
     if len(seeds) < FEWEST_RUNS:
         return None
     method = replace(study.method, paired=False)
@@ -67,13 +62,13 @@ def baseline_control(study: Study, *, most: int = MOST_SPLITS, seed: int = 0) ->
     significant, contrasts, covered = 0, [], 0
     for first in splits:
         chosen = [seeds[place] for place in first]
-        rest = [one for one in seeds if one not in chosen]
+        rest = [seed for seed in seeds if seed not in chosen]
         halves = {
             key: (_part(block, chosen), replace(_part(block, rest), population=block.population + apart))
-            for key, block in own.items()
+            for key, block in baselines.items()
         }
-        for one, other in halves.values():
-            terms = (Term(1.0, one), Term(-1.0, other))
+        for half, rest_of_runs in halves.values():
+            terms = (Term(1.0, half), Term(-1.0, rest_of_runs))
             significant += estimate(terms, "points", study.strata, method).p_value < alpha
         if level:
             terms_of_c = [
@@ -87,16 +82,12 @@ def baseline_control(study: Study, *, most: int = MOST_SPLITS, seed: int = 0) ->
     return Control(
         runs=len(seeds),
         splits=len(splits),
-        cells=len(own),
+        cells=len(baselines),
         alpha=alpha,
-        significant=significant / (len(splits) * len(own)),
+        significant=significant / (len(splits) * len(baselines)),
         contrasts=tuple(contrasts),
         covered=covered / len(contrasts) if contrasts else None,
     )
-
-
-def _given(study: Study) -> set[str]:
-    return {name for name, target in study.targets.items() if BASELINE in target.given}
 
 
 def _common_seeds(blocks: Sequence[Block]) -> list[int]:
@@ -111,13 +102,13 @@ def _splits(runs: int, most: int, seed: int) -> list[tuple[int, ...]]:
         every = combinations(range(runs), half)
         return [split for split in every if not even or split[0] == 0]
     rng = np.random.Generator(np.random.Philox(seed))
-    drawn: dict[tuple[int, ...], None] = {}
-    while len(drawn) < most:
+    found: dict[tuple[int, ...], None] = {}
+    while len(found) < most:
         split = np.sort(rng.permutation(runs)[:half])
         if even and split[0] != 0:
             split = np.setdiff1d(np.arange(runs), split)
-        drawn[tuple(split.tolist())] = None
-    return list(drawn)
+        found[tuple(split.tolist())] = None
+    return list(found)
 
 
 def _part(block: Block, seeds: Sequence[int]) -> Block:
@@ -146,24 +137,20 @@ class Slope:
     coupled: float
     points: tuple[tuple[str, str, float, float], ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return asdict(self)
-
 
 def baseline_slope(study: Study, *, most: int = MOST_SPLITS, seed: int = 0) -> Slope | None:
     """Regression of the mean gain of the single intermediate tasks on the baseline, points on points.
 
     None with fewer than 3 points, fewer than 2 baseline seeds common to all trained targets, or equal baselines.
     """
-    targets = [name for name in study.targets if name not in _given(study)]
+    targets = study.trained_targets
     conditions = single_conditions(study.conditions_of(targets))
     cells = [(target, lang) for target in targets for lang in study.transfer_languages(target)]
     blocks = [study.blocks[BASELINE, target, lang] for target, lang in cells]
     seeds = _common_seeds(blocks)
     if len(cells) < 3 or len(seeds) < 2 or not conditions:
         return None
-    rows = [[block.seeds.index(one) for one in seeds] for block in blocks]
+    rows = [[block.seeds.index(number) for number in seeds] for block in blocks]
     baseline = np.stack([100.0 * block.scores[row] for block, row in zip(blocks, rows, strict=True)])
     after = np.array(
         [np.mean([100.0 * study.blocks[name, *cell].score for name in conditions]) for cell in cells]
@@ -204,20 +191,11 @@ def split_seed_slope(baseline: Floats, after: Floats, *, most: int = MOST_SPLITS
     slopes = []
     for first in _splits(runs, most, seed):
         rest = [place for place in range(runs) if place not in first]
-        one, other = baseline[:, list(first)].mean(axis=1), baseline[:, rest].mean(axis=1)
-        slopes += [_slope(one, after - other), _slope(other, after - one)]
+        half, remaining = baseline[:, list(first)].mean(axis=1), baseline[:, rest].mean(axis=1)
+        slopes += [_slope(half, after - remaining), _slope(remaining, after - half)]
     return float(np.mean(slopes))
 
 
 def _slope(x: Floats, y: Floats) -> float:
     centred = x - x.mean()
     return float(centred @ y / (centred @ centred))
-
-
-def coupling_bias(noise: float, baseline: float) -> float:
-    """Bias of the slope of gain on baseline with the same runs on both axes: ``-noise / (baseline + noise)``.
-
-    Args:
-        noise: variance of the baseline score's error; ``baseline``: variance of the true baselines.
-    """
-    return -noise / (baseline + noise)

@@ -15,12 +15,12 @@ from xeval.analysis.checks.sensitivity import (
     other_scales,
     specification_curve,
 )
+from xeval.analysis.estimate.arrays import Estimates, Study
 from xeval.analysis.estimate.bootstrap import Bootstrapped, intervals, replicates
-from xeval.analysis.estimate.estimands import KEY, Contrast, mean
+from xeval.analysis.estimate.estimands import KEY, Contrast, condition_contrasts, mean
 from xeval.analysis.estimate.variance import SCALES, Floats, Scale
-from xeval.analysis.frame.arrays import Both, Study
 from xeval.analysis.tests.evidence import Evidence, evidence
-from xeval.analysis.tests.multiplicity import condition_contrasts, simultaneous
+from xeval.analysis.tests.multiplicity import simultaneous
 from xeval.errors import DataError, UsageError
 
 REPLICATES = 2_000
@@ -29,29 +29,19 @@ ROOT_SEED = 0
 
 @dataclass(frozen=True)
 class Band:
-    """C(k) of one condition; ``points`` and ``logit`` are intervals that hold at once for all conditions."""
+    """C(k) of one condition; ``intervals``, by scale, hold at once for all conditions."""
 
     condition: str
-    both: Both
-    points: tuple[float, float]
-    logit: tuple[float, float]
-
-    def on(self, scale: Scale) -> tuple[float, float]:
-        return self.points if scale == "points" else self.logit
+    estimates: Estimates
+    intervals: Mapping[Scale, tuple[float, float]]
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return {
-            "condition": self.condition,
-            **{
-                scale: {
-                    "value": self.both.on(scale).value,
-                    "low": self.on(scale)[0],
-                    "high": self.on(scale)[1],
-                }
-                for scale in SCALES
-            },
+        scales: dict[str, Any] = {
+            scale: {"value": self.estimates[scale].value, "low": low, "high": high}
+            for scale, (low, high) in self.intervals.items()
         }
+        return {"condition": self.condition, **scales}
 
 
 @dataclass(frozen=True)
@@ -65,6 +55,7 @@ class Robustness:
         leave_one_out: C without one target, language or condition.
         control: baselines against themselves; ``slope``: gain against baseline.
         scales: C on scales that are not the verdict's.
+        has_contrast: whether the study has a C; ``not_resampled``: why C has no bootstrap, in a sentence.
     """
 
     bootstrap: Mapping[Scale, Bootstrapped] | None
@@ -76,102 +67,126 @@ class Robustness:
     control: Control | None
     slope: Slope | None
     scales: tuple[OnScale, ...] | None = None
+    has_contrast: bool = True
+    not_resampled: str = ""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """A sentence for each part that these data do not allow."""
+        notes = [self.not_resampled] if self.not_resampled else []
+        if self.has_contrast and self.bands is None:
+            notes.append("A trained condition has one run: no simultaneous intervals of C by condition.")
+        if self.has_contrast and self.evidence is None:
+            notes.append("No Bayes factor of C: it has no standard error over new seeds and items.")
+        if self.has_contrast and self.leave_one_out is None:
+            notes.append(
+                "C rests on one target of either group, one language and one condition: none can be left out."
+            )
+        if self.control is None:
+            notes.append(
+                f"No check of the baseline against itself: fewer than {FEWEST_RUNS} baseline seeds are common to the "
+                "trained targets."
+            )
+        if self.slope is None:
+            notes.append(
+                "No slope of gain on baseline: it needs 2 baseline seeds common to the trained targets, and 3 pairs of "
+                "target and language with different baselines."
+            )
+        return tuple(notes)
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         return {
-            "bootstrap": {scale: one.to_dict() for scale, one in self.bootstrap.items()}
+            "bootstrap": {scale: interval.to_dict() for scale, interval in self.bootstrap.items()}
             if self.bootstrap
             else None,
-            "bands": {"joint": self.joint, "conditions": [one.to_dict() for one in self.bands]}
+            "bands": {"joint": self.joint, "conditions": [band.to_dict() for band in self.bands]}
             if self.bands
             else None,
             "evidence": self.evidence.to_dict() if self.evidence else None,
-            "leave_one_out": [one.to_dict() for one in self.leave_one_out] if self.leave_one_out else None,
+            "leave_one_out": [left_out.to_dict() for left_out in self.leave_one_out]
+            if self.leave_one_out
+            else None,
             "specification_curve": self.specifications.to_dict() if self.specifications else None,
             "baseline_control": asdict(self.control) if self.control else None,
             "baseline_slope": asdict(self.slope) if self.slope else None,
-            "other_scales": [one.to_dict() for one in self.scales] if self.scales else None,
+            "other_scales": [scaled.to_dict() for scaled in self.scales] if self.scales else None,
         }
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Joint replicates of C and of C(k) in the order of :func:`.tests.multiplicity.condition_contrasts`."""
+class Resampled:
+    """Joint replicates of C and of C(k) in the order of :func:`.estimate.estimands.condition_contrasts`."""
 
     whole: Mapping[Scale, Bootstrapped]
     conditions: Mapping[Scale, Floats]
 
 
-def draw(study: Study) -> Drawn | str:
-    """Replicates of C and its conditions, or in one sentence why there are none."""
+@dataclass(frozen=True)
+class Missing:
+    """What these data do not allow, and why, in a sentence; empty where there is no C to begin with."""
+
+    reason: str = ""
+
+
+def resample(study: Study) -> Resampled | Missing:
+    """Replicates of C and its conditions, or why there are none."""
     weights = condition_contrasts(study)
+    if not weights:
+        return Missing()
     whole = {KEY.name: mean(list(weights.values()))}
     by_scale: dict[Scale, Bootstrapped] = {}
     by_condition: dict[Scale, Floats] = {}
     for scale in SCALES:
         try:
-            drawn = replicates(study, whole | weights, REPLICATES, ROOT_SEED, scale)
+            values = replicates(study, whole | weights, REPLICATES, ROOT_SEED, scale)
         except (UsageError, DataError) as error:
-            return str(error)
-        by_scale[scale] = intervals(study, whole, drawn[:, :1], scale)[KEY.name]
-        by_condition[scale] = drawn[:, 1:]
-    return Drawn(by_scale, by_condition)
+            return Missing(
+                f"No bootstrap of C, and its conditions are adjusted by Holm's method, not jointly: {error}"
+            )
+        by_scale[scale] = intervals(study, whole, values[:, :1], scale)[KEY.name]
+        by_condition[scale] = values[:, 1:]
+    return Resampled(by_scale, by_condition)
 
 
 def robustness(
-    frame: pd.DataFrame, study: Study, key: Contrast | None, drawn: Drawn | None
-) -> tuple[Robustness, list[str]]:
-    """All parts, and a sentence for each that these data do not allow.
+    frame: pd.DataFrame, study: Study, key: Contrast | None, resampled: Resampled | Missing
+) -> Robustness:
+    """All parts.
 
     Args:
         frame: checked tidy scores; ``study`` is built from them.
-        key: C of the study; ``drawn``: its replicates, where the runs allow them.
+        key: C of the study; ``resampled``: its replicates, where the runs allow them.
     """
+    replicated = None if isinstance(resampled, Missing) else resampled
     curve = specification_curve(frame, study)
-    found = Robustness(
-        bootstrap=drawn.whole if drawn else None,
-        bands=_bands(key, drawn) if key else None,
-        joint=drawn is not None,
-        evidence=evidence(key.mean.points) if key else None,
+    return Robustness(
+        bootstrap=replicated.whole if replicated else None,
+        bands=_bands(key, replicated) if key else None,
+        joint=replicated is not None,
+        evidence=evidence(key.points) if key else None,
         leave_one_out=(leave_one_out(study) or None) if key else None,
         specifications=curve if curve.specifications else None,
         control=baseline_control(study),
         slope=baseline_slope(study),
         scales=(other_scales(study) or None) if key else None,
+        has_contrast=key is not None,
+        not_resampled=resampled.reason if isinstance(resampled, Missing) else "",
     )
-    notes = []
-    if key and found.bands is None:
-        notes.append("A trained condition has one run: no simultaneous intervals of C by condition.")
-    if key and found.evidence is None:
-        notes.append("No Bayes factor of C: it has no standard error over new seeds and items.")
-    if key and found.leave_one_out is None:
-        notes.append(
-            "C rests on one target of either group, one language and one condition: none can be left out."
-        )
-    if found.control is None:
-        notes.append(
-            f"No check of the baseline against itself: fewer than {FEWEST_RUNS} baseline seeds are common to the "
-            "trained targets."
-        )
-    if found.slope is None:
-        notes.append(
-            "No slope of gain on baseline: it needs 2 baseline seeds common to the trained targets, and 3 pairs of "
-            "target and language with different baselines."
-        )
-    return found, notes
 
 
-def _bands(key: Contrast, drawn: Drawn | None) -> tuple[Band, ...] | None:
+def _bands(key: Contrast, resampled: Resampled | None) -> tuple[Band, ...] | None:
     estimates = {name: key.by_condition[name] for name in key.conditions}
-    if not all(both.points.seeds_estimable for both in estimates.values()):
+    if not all(estimate.points.seeds_estimable for estimate in estimates.values()):
         return None
-    points, logit = (
-        simultaneous(
-            [both.on(scale) for both in estimates.values()], drawn.conditions[scale] if drawn else None
+    intervals_of = {
+        scale: simultaneous(
+            [estimate[scale] for estimate in estimates.values()],
+            resampled.conditions[scale] if resampled else None,
         )
         for scale in SCALES
-    )
+    }
     return tuple(
-        Band(name, both, points[place], logit[place]) for place, (name, both) in enumerate(estimates.items())
+        Band(name, estimate, {scale: intervals_of[scale][place] for scale in SCALES})
+        for place, (name, estimate) in enumerate(estimates.items())
     )

@@ -10,9 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from xeval.analysis.estimate.estimands import KEY, combine, match, mean, members, task_gain
+from xeval.analysis.estimate.arrays import Cell, Estimates, Study, build
+from xeval.analysis.estimate.estimands import KEY, combine, match, mean, task_gain
+from xeval.analysis.estimate.selection import common_conditions, select
 from xeval.analysis.estimate.variance import SCALES, Estimate, Scale
-from xeval.analysis.frame.arrays import Both, Cell, Study, build
 from xeval.analysis.frame.tidy import ROUNDING, distinct
 from xeval.conditions import BASELINE, single_conditions
 
@@ -50,46 +51,41 @@ def contrast_weights(
         common_languages: each pair of targets on the languages that both have; otherwise each target on all its own.
         keep_same_source: also targets whose own English training data the condition holds.
     """
-    listed = [study.in_group(group) for group in GROUPS]
-    if not all(listed):
-        return None
-    conditions = single_conditions(study.conditions_of(name for part in listed for name in part))
+    conditions = single_conditions(common_conditions(study, GROUPS))
     if common_languages:
         matched = match(study, conditions, GROUPS, keep_same_source=keep_same_source)
         return matched.contrast(KEY.signs) if matched else None
     parts = []
     for condition in conditions:
-        kept = members(study, condition, GROUPS, keep_same_source=keep_same_source)
-        if all(kept.values()):
-            parts.append(
-                combine((sign, _gain(study, condition, kept[group])) for group, sign in KEY.signs.items())
-            )
+        pairs = select(study, groups=GROUPS, conditions=(condition,), keep_same_source=keep_same_source)
+        gains = {
+            group: [
+                task_gain((condition,), pair.target, pair.languages) for pair in pairs if pair.group == group
+            ]
+            for group in GROUPS
+        }
+        if all(gains.values()):
+            parts.append(combine((sign, mean(gains[group])) for group, sign in KEY.signs.items()))
     return mean(parts) if parts else None
-
-
-def _gain(study: Study, condition: str, targets: Sequence[str]) -> dict[Cell, float]:
-    """Mean gain of targets, each over all its transfer languages."""
-    return mean([task_gain((condition,), target, study.transfer_languages(target)) for target in targets])
 
 
 # --- leave one out -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class LeftOut(Estimates):
     """C without one target, language or condition."""
 
     kind: Kind
     name: str
-    both: Both
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         return {
             "kind": self.kind,
             "name": self.name,
-            "points": self.both.points.to_dict(),
-            "logit": self.both.logit.to_dict(),
+            "points": self.points.to_dict(),
+            "logit": self.logit.to_dict(),
         }
 
 
@@ -104,7 +100,8 @@ def leave_one_out(study: Study) -> tuple[LeftOut, ...]:
         for name in sorted({cell[place] for cell in used} - {BASELINE}):
             weights = contrast_weights(restrict(study, **{f"{kind}s": (name,)}))
             if weights is not None:
-                found.append(LeftOut(kind, name, study.both(weights)))  # type: ignore[arg-type]
+                left = study.estimates(weights)
+                found.append(LeftOut(left.points, left.logit, kind, name))  # type: ignore[arg-type]
     return tuple(found)
 
 
@@ -178,24 +175,30 @@ class SpecificationCurve:
 
     specifications: tuple[Specification, ...]
 
-    def on(self, scale: Scale) -> tuple[Specification, ...]:
+    def at(self, scale: Scale) -> tuple[Specification, ...]:
         """Those of one scale, from the lowest C to the highest."""
-        return tuple(one for one in self.specifications if one.choices["scale"] == scale)
+        return tuple(
+            specification for specification in self.specifications if specification.choices["scale"] == scale
+        )
 
     @property
     def varied(self) -> tuple[str, ...]:
         """Choices that take more than one value."""
         names = self.specifications[0].choices if self.specifications else ()
-        return tuple(name for name in names if len({one.choices[name] for one in self.specifications}) > 1)
+        return tuple(
+            name
+            for name in names
+            if len({specification.choices[name] for specification in self.specifications}) > 1
+        )
 
     def counts(self, scale: Scale) -> dict[str, int]:
         """How many specifications there are, lie below 0, and are significantly below and above 0."""
-        listed = self.on(scale)
+        listed = self.at(scale)
         return {
             "all": len(listed),
-            "below": sum(one.estimate.value < 0.0 for one in listed),
-            "significantly_below": sum(one.significant and one.estimate.value < 0.0 for one in listed),
-            "significantly_above": sum(one.significant and one.estimate.value > 0.0 for one in listed),
+            "below": sum(spec.estimate.value < 0.0 for spec in listed),
+            "significantly_below": sum(spec.significant and spec.estimate.value < 0.0 for spec in listed),
+            "significantly_above": sum(spec.significant and spec.estimate.value > 0.0 for spec in listed),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -203,7 +206,7 @@ class SpecificationCurve:
         return {
             "varied": list(self.varied),
             "counts": {scale: self.counts(scale) for scale in SCALES},
-            "specifications": [one.to_dict() for one in self.specifications],
+            "specifications": [specification.to_dict() for specification in self.specifications],
         }
 
 
@@ -229,17 +232,17 @@ def specification_curve(frame: pd.DataFrame, study: Study) -> SpecificationCurve
             shared = {"seeds": "paired" if paired else "unpaired", "runs": runs, "metric": metric}
             for targets, subset in subsets:
                 for choices, weights in _rules(subset):
-                    both = used.both(weights)
+                    estimates = used.estimates(weights)
                     first = choices == {"languages": "common", "same source": "dropped"}
                     found += [
                         Specification(
                             {"scale": scale, **choices, **shared, "targets": targets},
-                            both.on(scale),
+                            estimates[scale],
                             primary=plain and targets == "all" and first,
                         )
                         for scale in SCALES
                     ]
-    found.sort(key=lambda one: (one.choices["scale"] != "points", one.estimate.value))
+    found.sort(key=lambda spec: (spec.choices["scale"] != "points", spec.estimate.value))
     return SpecificationCurve(tuple(found))
 
 
@@ -257,8 +260,10 @@ def _rules(study: Study) -> Iterator[tuple[dict[str, str], dict[Cell, float]]]:
             yield {"languages": languages, "same source": rule}, weights
 
 
-def _equal(one: Mapping[Cell, float], other: Mapping[Cell, float]) -> bool:
-    return all(abs(one.get(cell, 0.0) - other.get(cell, 0.0)) < 1e-12 for cell in one.keys() | other.keys())
+def _equal(first: Mapping[Cell, float], second: Mapping[Cell, float]) -> bool:
+    return all(
+        abs(first.get(cell, 0.0) - second.get(cell, 0.0)) < 1e-12 for cell in first.keys() | second.keys()
+    )
 
 
 def _subsets(study: Study) -> Iterator[tuple[str, Study]]:

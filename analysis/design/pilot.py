@@ -7,8 +7,8 @@ import numpy as np
 from scipy.special import chdtri
 
 from xeval.analysis.design.power import Side
+from xeval.analysis.estimate.arrays import Study, Weights
 from xeval.analysis.estimate.estimands import KEY, contrast, match
-from xeval.analysis.frame.arrays import Study, Weights
 from xeval.conditions import BASELINE, CLASSIFICATION, MULTI_HOP_QA
 from xeval.errors import DataError
 
@@ -63,7 +63,7 @@ def pilot(study: Study) -> Pilot:
             "it says nothing of C; evaluate both, or plan without a pilot."
         )
     parts = [_side(study, matched.gains[group], len(found.conditions)) for group in GROUPS]
-    joint = found.mean.points.variance_items
+    joint = found.points.variance_items
     joint -= sum(share * side.residual_variance / side.clusters for side, _, share in parts)
     apart = sum(side.item_variance / side.clusters for side, _, _ in parts)
     factor = max(0.0, joint) / apart if apart > 0.0 else 1.0
@@ -97,7 +97,7 @@ def _side(study: Study, gain: Weights, conditions: int) -> tuple[Side, int, floa
             columns = np.searchsorted(clusters, block.clusters)
             scores += 100.0 * unit * used[cell] * block.scores[rows]
             influence[:, columns] += 100.0 * unit * used[cell] * block.influence[rows]
-            mean_influence[columns] += 100.0 * used[cell] * block.influence.mean(axis=0)
+            mean_influence[columns] += 100.0 * used[cell] * block.mean_influence
         share += 1.0 / (unit**2 * max(1, len(seeds)))
         if len(seeds) > 1:
             squares += float(((scores - scores.mean()) ** 2).sum())

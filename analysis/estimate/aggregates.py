@@ -53,7 +53,7 @@ class AggregateGain:
         points: their difference; ``logit``: mean over languages of the difference in log-odds of the runs' mean;
             ``error_reduction``: the share of the baseline's errors that is gone. None where they do not exist.
         interval, df: Welch's t interval of ``points`` over runs and its degrees of freedom; None without two runs on
-            either side (a given checkpoint, seed -1 of the baseline, does not vary).
+            either side (a fixed checkpoint, seed -1 of the baseline, does not vary).
         proportion: see :class:`AggregateScore`.
     """
 
@@ -73,7 +73,7 @@ class AggregateGain:
     df: float | None
     proportion: bool
 
-    def on(self, measure: Measure) -> float | None:
+    def __getitem__(self, measure: Measure) -> float | None:
         value: float | None = getattr(self, measure)
         return value
 
@@ -128,12 +128,12 @@ def aggregate_gains(
     notes: list[str] = []
     for (target, metric), score in about.items():
         baseline = cells.get((BASELINE, target, metric))
-        own = {name: runs for name in conditions if (runs := cells.get((name, target, metric)))}
+        runs_of = {name: runs for name in conditions if (runs := cells.get((name, target, metric)))}
         if lacking := [name for name in (BASELINE, *conditions) if (name, target, metric) not in cells]:
             notes.append(f"{target} ({metric}): no result of {', '.join(lacking)}.")
         if baseline is None:
             continue
-        for condition, after in own.items():
+        for condition, after in runs_of.items():
             shared, dropped = _languages([*baseline.values(), *after.values()])
             transfer = tuple(lang for lang in shared if lang != source)
             if dropped:
@@ -162,7 +162,7 @@ def difference(
         for gain in gains
         if gain.group in (*plus, *minus) and not same_source(gain.condition, gain.target)
     ]
-    values = {gain.target: gain.on(measure) for gain in used}
+    values = {gain.target: gain[measure] for gain in used}
     sides = (
         [gain.target for gain in used if gain.group in plus],
         [gain.target for gain in used if gain.group in minus],
@@ -235,15 +235,15 @@ def _gain(
     about: AggregateScore,
     languages: tuple[str, ...],
     baseline: _Runs,
-    own: _Runs,
+    trained: _Runs,
     confidence: float,
 ) -> AggregateGain:
     before, after = (
         np.array([[run[lang] for lang in languages] for _, run in sorted(runs.items())])
-        for runs in (baseline, own)
+        for runs in (baseline, trained)
     )
     low, high = float(before.mean()), float(after.mean())
-    interval = _welch(before.mean(axis=1), after.mean(axis=1), given=list(baseline) == [NO_SEED])
+    interval = _welch(before.mean(axis=1), after.mean(axis=1), fixed_baseline=list(baseline) == [NO_SEED])
     bounds = None
     if interval is not None:
         from scipy import stats
@@ -270,9 +270,9 @@ def _gain(
     )
 
 
-def _welch(before: Any, after: Any, *, given: bool) -> tuple[float, float] | None:
+def _welch(before: Any, after: Any, *, fixed_baseline: bool) -> tuple[float, float] | None:
     """Standard error of the difference of means and Satterthwaite's degrees of freedom."""
-    if len(after) < 2 or (len(before) < 2 and not given):
+    if len(after) < 2 or (len(before) < 2 and not fixed_baseline):
         return None
     parts = [
         (float(values.var(ddof=1)) / len(values), len(values) - 1)
@@ -286,10 +286,10 @@ def _welch(before: Any, after: Any, *, given: bool) -> tuple[float, float] | Non
 
 
 def _logit_gain(before: Any, after: Any) -> float | None:
-    gains = [(one, other) for one, other in zip(map(log_odds, before), map(log_odds, after), strict=True)]
-    if any(one is None or other is None for one, other in gains):
+    gains = [(low, high) for low, high in zip(map(log_odds, before), map(log_odds, after), strict=True)]
+    if any(low is None or high is None for low, high in gains):
         return None
-    return sum(other - one for one, other in gains if one is not None and other is not None) / len(gains)
+    return sum(high - low for low, high in gains if low is not None and high is not None) / len(gains)
 
 
 def _mean(values: Mapping[str, float], names: Sequence[str]) -> float:

@@ -1,4 +1,4 @@
-"""Resampling of item clusters and training seeds: the bootstrap, and selection inside it.
+"""Resampling of item clusters and training seeds: the bootstrap.
 
 Every score is sum(w num) / sum(w den) with one weight per item cluster. The weights of a replicate are drawn once per
 stratum (clusters that occur together in a target and language) and serve all systems, seeds, languages and targets
@@ -16,12 +16,13 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from xeval.analysis.estimate.arrays import Cell, Study, Weights
 from xeval.analysis.estimate.variance import (
     ROUNDING,
     Block,
@@ -31,12 +32,9 @@ from xeval.analysis.estimate.variance import (
     transform,
     without_rounding,
 )
-from xeval.analysis.frame.arrays import Cell, Study, Weights
 from xeval.errors import DataError, UsageError
 
 Counts = NDArray[np.int32]
-Seeds = Literal["multi", "rao-wu", "fixed"]
-"""Seeds are drawn with replacement; S - 1 of S are drawn (Rao & Wu 1988: no bias at few seeds); or stay as they are."""
 
 BLOCK = 500
 MOST_CLUSTERS = 200_000
@@ -77,57 +75,47 @@ def on_grid(values: Floats, bound: float) -> Floats:
     return rounded
 
 
-def replicates(
-    study: Study,
-    estimands: Mapping[str, Weights],
-    count: int,
-    seed: int,
-    scale: Scale,
-    seeds: Seeds = "multi",
-    *,
-    split: str = "",
-) -> Floats:
+def replicates(study: Study, estimands: Mapping[str, Weights], count: int, seed: int, scale: Scale) -> Floats:
     """(count, estimands) bootstrap replicates, jointly drawn, in the order of ``estimands``.
 
-    Runs of one population (see :mod:`.frame.arrays`) are drawn together; with ``study.method.paired`` all trained
+    Runs of one population (see :mod:`.estimate.arrays`) are drawn together; with ``study.method.paired`` all trained
     runs are aligned by seed.
 
     Args:
         seed: root of all streams; the first replicates do not depend on ``count``.
-        split: sets the items' draws apart from those of another study (dev and test), but not the runs' draws.
 
     Raises:
         UsageError: no replicates or estimands, too many item clusters, or runs that vary together have different
             seeds.
         DataError: a replicate draws no scored item of a cell with very few clusters.
     """
-    check_call(study, estimands, count, seed)
+    _check_call(study, estimands, count, seed)
     names = list(estimands)
     cells = sorted({cell for weights in estimands.values() for cell, weight in weights.items() if weight})
-    runs = _run_streams(study, cells, seeds)
+    runs = _run_streams(study, cells)
     total = np.zeros((len(names), count))
-    for key, members, clusters in strata(study, cells):
+    for key, members, clusters in _strata(study, cells):
         if clusters.size > MOST_CLUSTERS:
             raise UsageError(
                 f"{key[0]} has {clusters.size:,} item clusters in {key[1]}, more than the {MOST_CLUSTERS:,} that are "
                 "resampled; the closed form, which agrees with the bootstrap where there are many, stands alone."
             )
-        for columns in _column_blocks(study, members, clusters, merge=seeds == "fixed"):
+        for columns in _column_blocks(study, members, clusters):
             factors = _factors(estimands, columns.cells)
             for block in range(-(-count // BLOCK)):
                 weights = multinomial(
-                    stream(seed, "items", split, *key, block=block), clusters.size, clusters.size
+                    stream(seed, "items", "", *key, block=block), clusters.size, clusters.size
                 )
                 rows = slice(block * BLOCK, min(count, (block + 1) * BLOCK))
-                drawn = {
-                    name: _run_weights(seed, name, block, size, seeds) for name, size in runs.sizes.items()
-                }
-                levels = columns.levels(weights[: rows.stop - rows.start], drawn, runs.names, scale)
+                shares = {name: _run_weights(seed, name, block, size) for name, size in runs.sizes.items()}
+                levels = columns.levels(weights[: rows.stop - rows.start], shares, runs.names, scale)
                 total[:, rows] += factors @ levels.T
     return _without_rounding(np.ascontiguousarray(total.T), study, estimands, scale)
 
 
-def _without_rounding(drawn: Floats, study: Study, estimands: Mapping[str, Weights], scale: Scale) -> Floats:
+def _without_rounding(
+    resampled: Floats, study: Study, estimands: Mapping[str, Weights], scale: Scale
+) -> Floats:
     """The replicates; one that differs from the estimate, or from 0, by rounding only equals it.
 
     Systems that agree on every item, say, otherwise have an interval of some 1e-15 on one side of 0.
@@ -137,10 +125,10 @@ def _without_rounding(drawn: Floats, study: Study, estimands: Mapping[str, Weigh
         for cell, weight in sorted(weights.items()):
             block = study.blocks[cell]
             parts.append(weight * transform(block.score, block.denominator, scale)[0])
-        values = drawn[:, column]
+        values = resampled[:, column]
         for exact in (without_rounding(sum(parts), parts), 0.0):
             values[np.abs(values - exact) <= ROUNDING * sum(map(abs, parts))] = exact
-    return drawn
+    return resampled
 
 
 @dataclass(frozen=True)
@@ -150,11 +138,11 @@ class Bootstrapped:
     Attributes:
         low, high: percentile interval; too short at 3 seeds when seed noise is large, and of no width where no
             replicate differs, which does not show that there is no error: the closed form's interval then holds.
-        t_low, t_high: value -+ t * se with the degrees of freedom of the closed form; wide with Rao-Wu draws.
+        t_low, t_high: value -+ t * se with the degrees of freedom of the closed form.
         p_value: two-sided, twice the smaller share of replicates beyond 0, counting the sample itself once.
         count: number of replicates.
-        seeds: how seeds were drawn; ``seeds_estimable`` is False where a trained condition has one run, so that
-            the interval covers items only.
+        seeds: how seeds were drawn: with replacement, as in the Multi-Bootstrap.
+        seeds_estimable: False where a trained condition has one run, so that the interval covers items only.
     """
 
     value: float
@@ -165,32 +153,20 @@ class Bootstrapped:
     t_high: float
     p_value: float
     count: int
-    seeds: Seeds
+    seeds: str
     seeds_estimable: bool
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def bootstrap(
-    study: Study,
-    estimands: Mapping[str, Weights],
-    count: int,
-    seed: int,
-    scale: Scale,
-    seeds: Seeds = "multi",
-) -> dict[str, Bootstrapped]:
-    """Percentile and t intervals of all estimands, from one set of replicates (see :func:`replicates`)."""
-    return intervals(study, estimands, replicates(study, estimands, count, seed, scale, seeds), scale, seeds)
-
-
 def intervals(
-    study: Study, estimands: Mapping[str, Weights], drawn: Floats, scale: Scale, seeds: Seeds = "multi"
+    study: Study, estimands: Mapping[str, Weights], resampled: Floats, scale: Scale
 ) -> dict[str, Bootstrapped]:
-    """As :func:`bootstrap`, from (count, estimands) replicates that are drawn already."""
+    """Percentile and t intervals of all estimands, from their (count, estimands) :func:`replicates`."""
     tail = (1.0 - study.method.confidence) / 2.0
     result = {}
-    for name, values in zip(estimands, drawn.T, strict=True):
+    for name, values in zip(estimands, resampled.T, strict=True):
         closed = study.estimate(estimands[name], scale)
         low, high = np.quantile(values, [tail, 1.0 - tail])
         se = float(values.std())
@@ -203,8 +179,8 @@ def intervals(
             t_low=closed.value - half,
             t_high=closed.value + half,
             p_value=percentile_p(values),
-            count=len(drawn),
-            seeds=seeds,
+            count=len(resampled),
+            seeds="multi",
             seeds_estimable=closed.seeds_estimable,
         )
     return result
@@ -216,82 +192,7 @@ def percentile_p(values: Floats) -> float:
     return min(1.0, 2.0 * (beyond + 1.0) / (values.size + 1.0))
 
 
-@dataclass(frozen=True)
-class Selection:
-    """The candidate that is best on dev, evaluated on test.
-
-    Attributes:
-        dev, test: its values; ``low``, ``high`` and ``se`` are of ``test``, the choice made anew in every replicate.
-        seeds_estimable: False where a run of the chosen candidate or its baseline has no other seed: items only.
-        optimism: how much the best dev value exceeds what the chosen candidate is worth, by the bootstrap.
-        shares: how often each candidate was chosen.
-    """
-
-    chosen: str
-    dev: float
-    test: float
-    se: float
-    low: float
-    high: float
-    seeds_estimable: bool
-    optimism: float
-    shares: Mapping[str, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def best_on_dev(
-    dev: Study,
-    test: Study,
-    candidates: Mapping[str, tuple[Weights, Weights]],
-    count: int,
-    seed: int,
-    scale: Scale,
-    seeds: Seeds = "multi",
-) -> Selection:
-    """Chooses by the dev estimand and reports the test estimand, both given per candidate (dev, test).
-
-    ``dev`` and ``test`` may be one study that holds both splits as targets. As two studies their items are taken
-    to be different, and runs with equal conditions and targets to be the same ones.
-
-    Raises:
-        UsageError: as :func:`replicates`.
-    """
-    on_dev = {name: pair[0] for name, pair in candidates.items()}
-    on_test = {name: pair[1] for name, pair in candidates.items()}
-    if not candidates:
-        raise UsageError("there is no candidate to choose from; give at least one.")
-    if dev is test:
-        both = {f"dev {name}": part for name, part in on_dev.items()}
-        both |= {f"test {name}": part for name, part in on_test.items()}
-        drawn_dev, drawn_test = np.hsplit(replicates(test, both, count, seed, scale, seeds), 2)
-    else:
-        drawn_dev = replicates(dev, on_dev, count, seed, scale, seeds, split="dev")
-        drawn_test = replicates(test, on_test, count, seed, scale, seeds)
-    names = list(candidates)
-    dev_values = np.array([dev.estimate(on_dev[name], scale).value for name in names])
-    best = int(dev_values.argmax())
-    chosen = drawn_dev.argmax(axis=1)
-    row = np.arange(count)
-    values = drawn_test[row, chosen]
-    tail = (1.0 - test.method.confidence) / 2.0
-    low, high = np.quantile(values, [tail, 1.0 - tail])
-    closed = test.estimate(on_test[names[best]], scale)
-    return Selection(
-        chosen=names[best],
-        dev=float(dev_values[best]),
-        test=closed.value,
-        se=float(values.std()),
-        low=float(low),
-        high=float(high),
-        seeds_estimable=closed.seeds_estimable,
-        optimism=float((drawn_dev[row, chosen] - dev_values[chosen]).mean()),
-        shares={name: float((chosen == number).mean()) for number, name in enumerate(names)},
-    )
-
-
-def check_call(study: Study, estimands: Mapping[str, Weights], count: int, seed: int) -> None:
+def _check_call(study: Study, estimands: Mapping[str, Weights], count: int, seed: int) -> None:
     """UsageError where the estimands, the number of draws or their seed make no sense."""
     if count < 1:
         raise UsageError(f"{count} replicates were asked for; give at least 1, better 10000.")
@@ -317,7 +218,7 @@ class _Runs:
     sizes: Mapping[tuple[str, ...], int]
 
 
-def _run_streams(study: Study, cells: Sequence[Cell], seeds: Seeds) -> _Runs:
+def _run_streams(study: Study, cells: Sequence[Cell]) -> _Runs:
     """A population is named by its first condition and target, so that other populations do not matter."""
     paired = study.method.paired
     first: dict[int, tuple[str, ...]] = {}
@@ -330,23 +231,21 @@ def _run_streams(study: Study, cells: Sequence[Cell], seeds: Seeds) -> _Runs:
         name = ("paired",) if paired and not block.deterministic else first[block.population]
         names[block.population] = name
         known, seeds_of = members.setdefault(name, (cell, block.seeds))
-        if seeds_of != block.seeds and seeds != "fixed":
+        if seeds_of != block.seeds:
             raise UsageError(
                 f"condition {cell[0]!r}, target {cell[1]!r} has the seeds {list(block.seeds)}, but condition "
                 f"{known[0]!r}, target {known[1]!r}, whose runs vary together with it, has {list(seeds_of)}; "
                 "complete the runs, or use the closed-form interval."
             )
-    drawn = {name: len(seeds_of) for name, (_, seeds_of) in members.items() if len(seeds_of) > 1}
-    return _Runs(names, drawn if seeds != "fixed" else {})
+    return _Runs(names, {name: len(seeds_of) for name, (_, seeds_of) in members.items() if len(seeds_of) > 1})
 
 
-def _run_weights(root: int, name: tuple[str, ...], block: int, size: int, seeds: Seeds) -> Floats:
+def _run_weights(root: int, name: tuple[str, ...], block: int, size: int) -> Floats:
     """(500, size) weights of the runs; every row sums to 1."""
-    draws = size if seeds == "multi" else size - 1
-    return multinomial(stream(root, "runs", *name, block=block), size, draws) / draws
+    return multinomial(stream(root, "runs", *name, block=block), size, size) / size
 
 
-def strata(
+def _strata(
     study: Study, cells: Sequence[Cell]
 ) -> Iterator[tuple[tuple[str, str], tuple[Cell, ...], Integers]]:
     """Name, cells and sorted clusters of each stratum that has cells; its first target and language names it."""
@@ -368,28 +267,27 @@ class _Columns:
     Attributes:
         rows: how many; ``bits``: of each row's sums where several rows are packed into one, else 0.
         matrix: (rows, clusters) float32 where that is exact; or packed: row i stands at the bits ``i // packed rows``.
-        groups: per population, number of runs, and number of runs that are already added up in each: places of the
-            cells, and rows of their num and den (cells, runs).
+        groups: per population and number of runs: places of the cells, and rows of their num and den (cells, runs).
     """
 
     cells: tuple[Cell, ...]
     rows: int
     bits: int
     matrix: NDArray[Any]
-    groups: Mapping[tuple[int, int, int], tuple[Integers, Integers, Integers]]
+    groups: Mapping[tuple[int, int], tuple[Integers, Integers, Integers]]
 
     def levels(
         self,
         weights: Counts,
-        drawn: Mapping[tuple[str, ...], Floats],
+        shares_of: Mapping[tuple[str, ...], Floats],
         names: Mapping[int, tuple[str, ...]],
         scale: Scale,
     ) -> Floats:
         """(replicates, cells) transformed scores."""
         sums = self._sums(weights)
         result = np.empty((len(weights), len(self.cells)))
-        for (population, runs, merged), (places, num_rows, den_rows) in self.groups.items():
-            known = drawn.get(names[population])
+        for (population, runs), (places, num_rows, den_rows) in self.groups.items():
+            known = shares_of.get(names[population])
             shares = np.full((len(weights), runs), 1.0 / runs) if known is None else known[: len(weights)]
             num, den = sums[:, num_rows].astype(np.float64), sums[:, den_rows].astype(np.float64)
             if not den.all():
@@ -399,7 +297,7 @@ class _Columns:
                     "clusters has it; leave it out, or use the closed-form interval."
                 )
             scores = np.einsum("bcs,bs->bc", num / den, shares)
-            sizes = np.einsum("bcs,bs->bc", den, shares) / merged
+            sizes = np.einsum("bcs,bs->bc", den, shares)
             result[:, places] = _transform(scores, sizes, scale)
         return result
 
@@ -444,48 +342,35 @@ def _transform(scores: Floats, denominators: Floats, scale: Scale) -> Floats:
     return levels
 
 
-def _column_blocks(
-    study: Study, cells: Sequence[Cell], clusters: Integers, *, merge: bool
-) -> Iterator[_Columns]:
-    """Cells in matrices of at most about 200 MB, and so the products; ``merge`` adds up runs that stay as they are."""
-    tables = {cell: _table(study.blocks[cell], merge) for cell in cells}
+def _column_blocks(study: Study, cells: Sequence[Cell], clusters: Integers) -> Iterator[_Columns]:
+    """Cells in matrices of at most about 200 MB, and so the products."""
+    blocks = {cell: study.blocks[cell] for cell in cells}
     # Whole numbers of which float32 holds every weighted sum.
     whole = all(
         clusters.size * values.max(initial=0.0) < 2**EXACT_FLOAT32
         and values.min(initial=0.0) >= 0.0
         and (values == np.rint(values)).all()
-        for num, den, _ in tables.values()
-        for values in (num, den)
+        for block in blocks.values()
+        for values in (block.num, block.den)
     )
     size = (4 if whole else 8) * max(clusters.size, BLOCK)
-    taken: dict[Cell, _Table] = {}
+    taken: dict[Cell, Block] = {}
     rows = 0
-    for cell, table in tables.items():
-        own = 2 * len(table[0])
-        if taken and (rows + own) * size > COLUMN_BYTES:
-            yield _columns(study, taken, clusters, whole)
+    for cell, block in blocks.items():
+        added = 2 * len(block.num)
+        if taken and (rows + added) * size > COLUMN_BYTES:
+            yield _columns(taken, clusters, whole)
             taken, rows = {}, 0
-        taken[cell] = table
-        rows += own
-    yield _columns(study, taken, clusters, whole)
+        taken[cell] = block
+        rows += added
+    yield _columns(taken, clusters, whole)
 
 
-_Table = tuple[Floats, Floats, int]
-
-
-def _table(block: Block, merge: bool) -> _Table:
-    """num and den (runs, clusters), and 1; or, with equal denominators, their sums over runs, and the runs' number."""
-    if merge and (block.den == block.den[:1]).all():
-        return block.num.sum(axis=0, keepdims=True), block.den.sum(axis=0, keepdims=True), len(block.seeds)
-    return block.num, block.den, 1
-
-
-def _columns(study: Study, tables: Mapping[Cell, _Table], clusters: Integers, whole: bool) -> _Columns:
+def _columns(blocks: Mapping[Cell, Block], clusters: Integers, whole: bool) -> _Columns:
     rows: list[NDArray[Any]] = []
     known: dict[tuple[str, str, bytes], int] = {}
-    groups: defaultdict[tuple[int, int, int], list[tuple[int, list[int], list[int]]]] = defaultdict(list)
-    for place, (cell, (num, den, merged)) in enumerate(tables.items()):
-        block = study.blocks[cell]
+    groups: defaultdict[tuple[int, int], list[tuple[int, list[int], list[int]]]] = defaultdict(list)
+    for place, (cell, block) in enumerate(blocks.items()):
         columns = np.searchsorted(clusters, block.clusters)
 
         def add(values: Floats, columns: Integers = columns) -> int:
@@ -494,22 +379,22 @@ def _columns(study: Study, tables: Mapping[Cell, _Table], clusters: Integers, wh
             rows.append(row)
             return len(rows) - 1
 
-        num_rows = [add(values) for values in num]
+        num_rows = [add(values) for values in block.num]
         den_rows = []
-        for values in den:
+        for values in block.den:
             # Accuracies have the same denominators in every run of a target and language.
             key = (*cell[1:], values.tobytes())
             if key not in known:
                 known[key] = add(values)
             den_rows.append(known[key])
-        groups[block.population, len(num), merged].append((place, num_rows, den_rows))
+        groups[block.population, len(block.num)].append((place, num_rows, den_rows))
     arrays = {}
     for group, listed in groups.items():
         places, num_at, den_at = (np.array(part, np.int64) for part in zip(*listed, strict=True))
         arrays[group] = (places, num_at, den_at)
     largest = max(float(row.max(initial=0.0)) for row in rows)
     bits, matrix = _packed(rows, clusters.size * largest) if whole else (0, np.stack(rows))
-    return _Columns(tuple(tables), len(rows), bits, matrix, arrays)
+    return _Columns(tuple(blocks), len(rows), bits, matrix, arrays)
 
 
 def _factors(estimands: Mapping[str, Weights], cells: Sequence[Cell]) -> Any:

@@ -18,9 +18,9 @@ from itertools import product
 import numpy as np
 from scipy.special import stdtrit
 
-from xeval.analysis.estimate.variance import Estimate, Scale
-from xeval.analysis.frame.arrays import Both, Cell, Study, Weights
-from xeval.analysis.frame.same_source import same_source
+from xeval.analysis.estimate.arrays import Cell, Estimates, Study, Weights
+from xeval.analysis.estimate.selection import common_conditions, select
+from xeval.analysis.estimate.variance import Scale
 from xeval.conditions import (
     BASELINE,
     CLASSIFICATION,
@@ -129,24 +129,13 @@ class Matched:
         return combine((factor, self.gains[group]) for group, factor in signs.items() if factor != 0.0)
 
 
-def members(
-    study: Study, condition: str, groups: Sequence[str], *, keep_same_source: bool = False
-) -> dict[str, tuple[str, ...]]:
-    """The targets of each group that a condition is compared on: without those whose own training data it holds."""
-    return {
-        group: tuple(
-            name for name in study.in_group(group) if keep_same_source or not same_source(condition, name)
-        )
-        for group in groups
-    }
-
-
 def match(
     study: Study, conditions: Sequence[str], groups: Sequence[str], *, keep_same_source: bool = False
 ) -> Matched | None:
     """Gains of ``groups`` on common languages, or None where no combination of tasks shares a language.
 
-    The mean over ``conditions``, each on its own :func:`members`; a condition with no combination left takes no part.
+    The mean over ``conditions``, each without the targets whose own training data it holds unless ``keep_same_source``;
+    a condition with no combination left takes no part.
     """
     parts: dict[str, list[Weights]] = {group: [] for group in groups}
     used: list[str] = []
@@ -154,23 +143,22 @@ def match(
     targets: set[str] = set()
     unmatched: dict[tuple[str, ...], None] = {}
     for condition in conditions:
-        kept = members(study, condition, groups, keep_same_source=keep_same_source)
-        own: dict[str, list[Weights]] = {group: [] for group in groups}
-        for combination in product(*(kept[group] for group in groups)):
-            common = sorted(
-                set.intersection(*(set(study.transfer_languages(target)) for target in combination))
-            )
+        pairs = select(study, groups=groups, conditions=(condition,), keep_same_source=keep_same_source)
+        gains: dict[str, list[Weights]] = {group: [] for group in groups}
+        for combination in product(*([pair for pair in pairs if pair.group == group] for group in groups)):
+            names = tuple(pair.target for pair in combination)
+            common = sorted(set.intersection(*(set(pair.languages) for pair in combination)))
             if not common:
-                unmatched[combination] = None
+                unmatched[names] = None
                 continue
             languages.update(common)
-            targets.update(combination)
-            for group, target in zip(groups, combination, strict=True):
-                own[group].append(task_gain((condition,), target, common))
-        if own[groups[0]]:
+            targets.update(names)
+            for pair in combination:
+                gains[pair.group].append(task_gain((condition,), pair.target, common))
+        if gains[groups[0]]:
             used.append(condition)
             for group in groups:
-                parts[group].append(mean(own[group]))
+                parts[group].append(mean(gains[group]))
     if not used:
         return None
     return Matched(
@@ -204,7 +192,7 @@ def retention(
 
 
 @dataclass(frozen=True)
-class Contrast:
+class Contrast(Estimates):
     """A contrast between group gains: mean over the single intermediate tasks, and for every condition.
 
     ``parts`` holds each group's gain on the same matched languages, so that the contrast is exactly their
@@ -213,25 +201,14 @@ class Contrast:
     """
 
     form: ContrastForm
-    mean: Both
-    by_condition: Mapping[str, Both]
-    parts: Mapping[str, Both]
+    by_condition: Mapping[str, Estimates]
+    parts: Mapping[str, Estimates]
     conditions: tuple[str, ...]
     targets: tuple[str, ...]
     languages: tuple[str, ...]
     unmatched: tuple[tuple[str, ...], ...]
     dropped: tuple[tuple[str, str], ...]
     retention: Mapping[str, tuple[float, float, float] | None]
-
-    @property
-    def points(self) -> Estimate:
-        """The mean over conditions in points."""
-        return self.mean.points
-
-    @property
-    def logit(self) -> Estimate:
-        """The mean over conditions in log-odds."""
-        return self.mean.logit
 
 
 def contrast(study: Study, form: ContrastForm) -> Contrast | None:
@@ -240,10 +217,7 @@ def contrast(study: Study, form: ContrastForm) -> Contrast | None:
     A condition that holds the own training data of all targets of a group takes no part; None where none is left.
     """
     groups = tuple(form.signs)
-    listed = [study.in_group(group) for group in groups]
-    if not all(listed):
-        return None
-    conditions = study.conditions_of(target for part in listed for target in part)
+    conditions = common_conditions(study, groups)
     matched = match(study, single_conditions(conditions), groups) if conditions else None
     if matched is None:
         return None
@@ -252,23 +226,44 @@ def contrast(study: Study, form: ContrastForm) -> Contrast | None:
     if form is KEY:
         top, bottom = matched.gains[MULTI_HOP_QA], matched.gains[CLASSIFICATION]
         kept = {scale: retention(study, top, bottom, scale) for scale in ("points", "logit")}
+    mean_contrast = study.estimates(matched.contrast(form.signs))
     return Contrast(
+        points=mean_contrast.points,
+        logit=mean_contrast.logit,
         form=form,
-        mean=study.both(matched.contrast(form.signs)),
         by_condition={
-            condition: study.both(one.contrast(form.signs)) for condition, one in alone.items() if one
+            condition: study.estimates(matched_alone.contrast(form.signs))
+            for condition, matched_alone in alone.items()
+            if matched_alone
         },
-        parts={group: study.both(gain) for group, gain in matched.gains.items()},
+        parts={group: study.estimates(gain) for group, gain in matched.gains.items()},
         conditions=matched.conditions,
         targets=matched.targets,
         languages=matched.languages,
         unmatched=matched.unmatched,
         dropped=tuple(
-            (condition, name)
+            (condition, pair.target)
             for condition in conditions
-            for part in listed
-            for name in part
-            if same_source(condition, name)
+            for pair in select(study, groups=groups, conditions=(condition,))
+            if pair.same_source
         ),
         retention=kept,
     )
+
+
+def contrasts(study: Study) -> dict[str, Contrast]:
+    """Every contrast that the groups of the study allow, by name."""
+    forms = [KEY, SAME_FORMAT, REST] if study.in_group(CLASSIFICATION) else [QA_HOPS]
+    found = {form.name: contrast(study, form) for form in (*forms, CLASSIFICATION_HOPS, *GRID)}
+    return {name: found_contrast for name, found_contrast in found.items() if found_contrast is not None}
+
+
+def condition_contrasts(study: Study) -> dict[str, dict[Cell, float]]:
+    """C(k) of every single intermediate task, as weights."""
+    found = contrast(study, KEY)
+    weights = {}
+    for condition in found.conditions if found else ():
+        matched = match(study, (condition,), tuple(KEY.signs))
+        assert matched is not None  # the contrast exists
+        weights[condition] = matched.contrast(KEY.signs)
+    return weights

@@ -54,7 +54,7 @@ class Block:
         clusters: (N,) numbers of the clusters, unique over the whole study where clusters are shared.
         denominator: mean over runs of sum(den).
         population: blocks with one population number share their runs: equal seed, equal random draw.
-        deterministic: the one run is a given checkpoint, not a draw: it has no seed variance.
+        deterministic: the one run is a fixed checkpoint, not a draw: it has no seed variance.
     """
 
     seeds: tuple[int, ...]
@@ -71,6 +71,11 @@ class Block:
     def score(self) -> float:
         """Mean over runs, 0 to 1."""
         return float(self.scores.mean())
+
+    @cached_property
+    def mean_influence(self) -> Floats:
+        """(N,) influence, mean over runs."""
+        return np.asarray(self.influence.mean(axis=0))
 
 
 def make_block(
@@ -252,15 +257,14 @@ def estimate(
         # The factors make the sums of squares unbiased block by block, as if divided by N - 1 and by S - 1.
         gradient = term.weight * slope * np.sqrt(block.clusters.size / (block.clusters.size - 1.0))
         columns = np.searchsorted(clusters, block.clusters)
-        mean_influence = block.influence.mean(axis=0)
-        items[columns] += gradient * mean_influence
+        items[columns] += gradient * block.mean_influence
         if runs > 1:
             number = 0 if method.paired else block.population
             population = populations.setdefault(number, _Population(clusters.size))
             factor = 1.0 / np.sqrt(runs * (runs - 1.0))
             scores = term.weight * slope * factor * (block.scores - block.scores.mean())
             population.add(
-                block.seeds, scores, gradient * factor * (block.influence - mean_influence), columns
+                block.seeds, scores, gradient * factor * (block.influence - block.mean_influence), columns
             )
 
     sizes = np.bincount(strata[clusters])
@@ -272,7 +276,9 @@ def estimate(
     variance_items = float(by_stratum.sum())
     items_term = float((by_stratum**2 / stratum_df).sum())
     df_items = variance_items**2 / items_term if items_term > 0 else np.inf
-    parts = [(one.between(), one.residual(), one.df) for one in populations.values()]
+    parts = [
+        (population.between(), population.residual(), population.df) for population in populations.values()
+    ]
     variance_seeds, df = _seed_part(variance_items, items_term, float(stratum_df.sum()), parts, method)
     return Estimate(
         value=without_rounding(sum(parts_of_value), parts_of_value),

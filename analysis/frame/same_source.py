@@ -20,9 +20,9 @@ def _nearly_xhops() -> dict[str, dict[str, str]]:
     sizes = {"": "larger", "small-": "smaller"}
     nearly: dict[str, dict[str, str]] = {}
     for form, size in product(FORMATS, sizes):
-        own = f"xhops-{size}{form}"
+        name = f"xhops-{size}{form}"
         others = product(sizes, ("", "-1hop"))
-        nearly[own] = {
+        nearly[name] = {
             f"xhops-{other}{form}{hops}": ", ".join(
                 ["the same worlds"]
                 + ([sizes[other]] if other != size else [])
@@ -79,9 +79,9 @@ NEARLY: Mapping[str, Mapping[str, str]] = {
     "babi-en": {"babi-4-en": "the same simulated world"},
     "babi-4-en": {"babi-en": "the same simulated world"},
     **{
-        f"{name}{one}-en": {f"{name}{other}-en": "the same questions with other paragraphs"}
+        f"{name}{reading}-en": {f"{name}{other_reading}-en": "the same questions with other paragraphs"}
         for name in ("hotpotqa", "2wikimultihopqa", "musique")
-        for one, other in (("", "-supporting"), ("-supporting", ""))
+        for reading, other_reading in (("", "-supporting"), ("-supporting", ""))
     },
 }
 """Training set -> other sets that are nearly the same data, and why."""
@@ -93,12 +93,12 @@ def same_source(condition: str, target: str) -> str:
     A condition of several sets, mixed (``a+b``) or one after another (``a>b``), holds the data of each. Of targets and
     sets that are not listed nothing is known, and the pair stays.
     """
-    own = OWN.get(target)
-    if own is None:
+    data = OWN.get(target)
+    if data is None:
         return ""
     for name in (condition, *training_sets(condition)):
-        if name == own:
+        if name == data:
             return "the target's own English training set"
-        if name in NEARLY.get(own, {}):
-            return NEARLY[own][name]
+        if name in NEARLY.get(data, {}):
+            return NEARLY[data][name]
     return ""

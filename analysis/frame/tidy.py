@@ -1,7 +1,7 @@
 """Tidy scores: one row per (run, language, item, metric) with its contribution (num, den) to the metric.
 
 Columns: condition (``none`` is the baseline; several intermediate tasks are joined by ``+``), target, group, seed
-(-1 where there is none: the baseline is then a given checkpoint, any other condition one run of unknown seed), lang,
+(-1 where there is none: the baseline is then a fixed checkpoint, any other condition one run of unknown seed), lang,
 item_id, cluster_id, hops (0 or empty where unknown), metric, num, den. Optional columns: main (the metric that stands
 for the target), chance (of the metric, 0 to 1), checkpoint (digest or name of the evaluated weights), parent (the
 intermediate checkpoint that it was trained from), phase (``target`` after training on the target), constant (true
@@ -13,7 +13,7 @@ question). Further columns are ignored.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,17 +40,27 @@ LARGEST_SEED = 2**53
 Incomplete = Literal["refuse", "drop"]
 
 
-def load(path: Path) -> pd.DataFrame:
+def load(
+    path: Path,
+    limit: int | None = None,
+    settings: Mapping[str, str] | None = None,
+    *,
+    main_only: bool = False,
+) -> pd.DataFrame:
     """Tidy scores from a store (a directory), a ``.parquet`` file or a ``.csv`` file, not yet checked.
 
+    Args:
+        limit, settings, main_only: which units and rows of a store, see :func:`xeval.store.read_scores`.
+
     Raises:
-        UsageError: the path does not exist or has another ending.
+        StoreError: the store is not whole.
+        UsageError: the path does not exist or has another ending, or no unit has such settings.
         DataError: the file cannot be read.
     """
     if path.is_dir():
         from xeval.store import read_scores
 
-        return read_scores(path)
+        return read_scores(path, limit, settings, main_only=main_only)
     if not path.exists():
         raise UsageError(
             f"{path}: no such file or directory; give a store, a .csv or a .parquet file of scores."
@@ -127,21 +137,6 @@ def distinct(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return frame.loc[~pd.Series(numbers).duplicated().to_numpy(), list(names)]
 
 
-def table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Score (0 to 1, mean over runs), spread over runs, and sizes, per condition, target, language and metric."""
-    cell = ["group", "target", "metric", "main", "condition", "lang"]
-    runs = frame.groupby([*cell, "seed"], observed=True).agg(
-        num=("num", "sum"), den=("den", "sum"), items=("item_id", "size"), clusters=("cluster_id", "nunique"),
-        chance=("chance", "first"),
-    )  # fmt: skip
-    runs["score"] = runs["num"] / runs["den"]
-    scores = runs.groupby(cell, observed=True).agg(
-        score=("score", "mean"), seed_sd=("score", "std"), runs=("score", "size"), items=("items", "first"),
-        clusters=("clusters", "first"), chance=("chance", "first"),
-    )  # fmt: skip
-    return scores.reset_index()
-
-
 def check_columns(frame: pd.DataFrame) -> None:
     """Raises DataError where a needed column is missing or there twice, or there are no rows."""
     missing = [name for name in (*TEXT, *NUMBERS) if name not in frame.columns]
@@ -171,8 +166,8 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
             raise DataError(
                 f"{_cell(frame, typed[name].abs() > LARGEST_SEED)}: {name} is beyond 2^53; give smaller numbers."
             )
-        given = frame[name]  # millions of whole numbers need not stand in memory twice
-        typed[name] = given if given.dtype == np.int64 else typed[name].astype("int64")
+        column = frame[name]  # millions of whole numbers need not stand in memory twice
+        typed[name] = column if column.dtype == np.int64 else typed[name].astype("int64")
     if (wrong := typed["seed"] < NO_SEED).any():
         raise DataError(f"{_cell(frame, wrong)}: seed is below -1; give 0 or more, or -1 for no training.")
     if (wrong := typed["hops"] < 0).any():
@@ -436,8 +431,8 @@ def _check_items(frame: pd.DataFrame) -> None:
         return
     target, metric, lang, condition, seed = short[[*cell, *run]].iloc[0]
     rows = frame[(frame["target"] == target) & (frame["metric"] == metric) & (frame["lang"] == lang)]
-    own = rows.loc[(rows["condition"] == condition) & (rows["seed"] == seed), "item_id"]
-    lacking = rows.loc[~rows["item_id"].isin(own), "item_id"].iloc[0]
+    items = rows.loc[(rows["condition"] == condition) & (rows["seed"] == seed), "item_id"]
+    lacking = rows.loc[~rows["item_id"].isin(items), "item_id"].iloc[0]
     raise DataError(
         f"target {target!r}, language {lang!r}, metric {metric!r}: the run of condition {condition!r} seed "
         f"{seed} lacks item {lacking!r}, which other runs have; evaluate all runs on the same items."
@@ -488,13 +483,13 @@ def _check_grid(frame: pd.DataFrame, baseline: str, *, whole: bool) -> None:
         if not any(condition == baseline for condition, _ in runs[target]):
             raise DataError(f"target {target!r}: has no baseline (condition {baseline!r}); evaluate it.")
         for condition in conditions if whole else ():
-            own = {seed for name, seed in runs[target] if name == condition}
+            seeds = {seed for name, seed in runs[target] if name == condition}
             trained = {
                 seed for pairs in runs.values() for name, seed in pairs if name == condition and seed >= 0
             }
-            absent = sorted(trained - own) if own != {NO_SEED} else []
-            if not own or absent:
-                where = f"condition {condition!r}" + (f" seed {absent[0]}" if own else "")
+            absent = sorted(trained - seeds) if seeds != {NO_SEED} else []
+            if not seeds or absent:
+                where = f"condition {condition!r}" + (f" seed {absent[0]}" if seeds else "")
                 raise DataError(
                     f"target {target!r}: {where} is missing, but other targets have it; run it, or go "
                     "on without it with `xeval report --incomplete`."

@@ -11,17 +11,19 @@ negative slope. The baseline runs are therefore split: one part is the covariate
 Estimates are averaged over splits, and so are their covariance matrices, which overstates the variance of the average.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import comb
 from typing import Any, Literal
 
 import numpy as np
 
+from xeval.analysis.estimate.arrays import Study
+from xeval.analysis.estimate.selection import languages_of, select
 from xeval.analysis.estimate.variance import Floats, Scale, transform
-from xeval.analysis.frame.arrays import Study
 from xeval.analysis.models.diagnostics import Diagnostics, diagnose
-from xeval.analysis.models.fit import MixedFit, RandomTerm, TTest, random_term
+from xeval.analysis.models.fit import Coefficients, MixedFit, RandomTerm, TTest, random_term
 from xeval.analysis.models.languages import Covariates, covariates
 from xeval.analysis.models.reml import MixedModel, mixed_model
 from xeval.conditions import (
@@ -31,18 +33,15 @@ from xeval.conditions import (
     MULTI_HOP_CLASSIFICATION,
     MULTI_HOP_QA,
     SINGLE_HOP_QA,
-    single_conditions,
 )
 from xeval.errors import DataError
 
 Tasks = Literal["random", "fixed"]
-POPULATION = "task population"
-BENCHMARKS = "these benchmarks"
 MOST_SPLITS = 6
 LARGE = 400
+"""With more gains than this, two splits are enough: a fit takes seconds, and splits differ little."""
 MOST_GAINS = 10_000
 """A study of more runs' gains than that is left to the closed form, which takes them all in no time."""
-"""With more gains than this, two splits are enough: a fit takes seconds, and splits differ little."""
 CONTRASTS = {
     "multi-hop QA − classification": (MULTI_HOP_QA, CLASSIFICATION),
     "multi-hop QA − single-hop QA": (MULTI_HOP_QA, SINGLE_HOP_QA),
@@ -55,10 +54,10 @@ BASELINE_SCORE = "baseline"
 
 @dataclass(frozen=True)
 class Rows:
-    """One row per gain (or, in the score model, per score), as parallel columns.
+    """One row per gain, as parallel columns.
 
     ``baseline`` is the split-off baseline level of the row's target and language, ``baseline_seed`` the run that was
-    subtracted; ``treated`` is 0 for the scores of the baseline.
+    subtracted.
     """
 
     value: Floats
@@ -69,7 +68,6 @@ class Rows:
     seed: list[int]
     baseline: Floats
     baseline_seed: list[int]
-    treated: Floats
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,6 @@ class Regression:
     """A fitted cell model.
 
     Attributes:
-        label: what the tests generalise to.
         contrasts, coefficients: t tests with stated degrees of freedom, in points or log-odds (covariates: per
             standard deviation; baseline: per unit).
         unusable: name of a test -> why it must not be used.
@@ -87,8 +84,6 @@ class Regression:
         notes: covariates, terms and languages that were left out, in sentences.
     """
 
-    label: str
-    scale: Scale
     contrasts: Mapping[str, TTest]
     coefficients: Mapping[str, TTest]
     unusable: Mapping[str, str]
@@ -96,27 +91,9 @@ class Regression:
     residual: float
     singular: tuple[str, ...]
     converged: bool
-    models: tuple[MixedModel, ...]
     fits: tuple[MixedFit, ...]
-    weights: Mapping[str, Mapping[str, float]]
     diagnostics: Diagnostics
     notes: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "label": self.label,
-            "scale": self.scale,
-            "contrasts": {name: test.to_dict() for name, test in self.contrasts.items()},
-            "coefficients": {name: test.to_dict() for name, test in self.coefficients.items()},
-            "unusable": dict(self.unusable),
-            "components": dict(self.components),
-            "residual": self.residual,
-            "singular": list(self.singular),
-            "converged": self.converged,
-            "splits": len(self.fits),
-            "diagnostics": self.diagnostics.to_dict(),
-            "notes": list(self.notes),
-        }
 
 
 def cell_model(
@@ -127,26 +104,24 @@ def cell_model(
     covariate_names: Sequence[str] = ("syntactic", "log_size"),
     same_source: Iterable[tuple[str, str]] = (),
     baseline: bool = True,
-    by_type: str | None = None,
-    leave_out: bool = False,
 ) -> Regression:
-    """The model of gains (rungs 2 and 3 of the ladder).
+    """The model of the gains of all runs.
 
     Args:
         tasks: ``random`` for other tasks of these types, ``fixed`` for these benchmarks.
         covariate_names: of languages, z-scored; languages without one are left out and named.
         same_source: (condition, target) pairs whose training data come from one source.
         baseline: whether the split-seed baseline is a covariate; without it, nothing is split.
-        by_type: a language covariate that may act differently on each type (secondary).
-        leave_out: also refit without each task, language and condition.
 
     Raises:
         DataError: too few tasks, languages or rows, or nothing varies.
     """
-    table = covariates(covariate_names, _languages(study))
-    kept = set(table.languages)
+    table = covariates(covariate_names, languages_of(select(study)))
+    kept = table.languages
     notes = list(table.notes)
-    chosen = _targets(study, kept)
+    chosen = list(dict.fromkeys(pair.target for pair in select(study, languages=kept)))
+    if not chosen:
+        raise DataError("no target has a transfer language with known covariates; name other covariates.")
     splits = _split_count(study, chosen) if baseline else 1
     if baseline and not _can_split(study, chosen):
         baseline, splits = False, 1
@@ -167,18 +142,14 @@ def cell_model(
     if rows.value.size > LARGE:
         splits = min(splits, 2)
     parts = [rows, *(gain_rows(study, scale, kept, number) for number in range(1, splits))]
-    built = [_assemble(part, tasks, table, set(same_source), baseline, by_type) for part in parts]
-    alike = [one for one in built if _structure(one[1]) == _structure(built[0][1])]
+    built = [_assemble(part, tasks, table, set(same_source), baseline) for part in parts]
+    alike = [split for split in built if _structure(split[1]) == _structure(built[0][1])]
     if len(alike) < len(built):
         notes.append(
             f"{len(built) - len(alike)} of {len(built)} splits of the baseline runs allow other terms than the first "
             "and are left out."
         )
-    result = _summarise(alike, tasks, scale, table, notes, study)
-    if not leave_out:
-        return result
-    ranges = _leave_one_out(rows, tasks, table, set(same_source), baseline, by_type)
-    return replace(result, diagnostics=replace(result.diagnostics, left_out=ranges))
+    return _summarise(alike, tasks, table, notes, study)
 
 
 def gain_rows(
@@ -188,37 +159,34 @@ def gain_rows(
 
     Each run of a condition is compared with one run of the second part of the baseline's split number ``split`` (of
     all its runs if None); the parts' runs are used in turn, so that all of them enter.
+
+    Raises:
+        DataError: no target has a transfer language with known covariates.
     """
-    allowed = set(_languages(study)) if languages is None else set(languages)
     made: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
-    conditions = single_conditions(study.conditions)
-    for target in _targets(study, allowed):
-        for place, condition in enumerate(one for one in conditions if one in study.targets[target].seeds):
-            for lang in study.transfer_languages(target):
-                if lang not in allowed:
-                    continue
-                treated, base = study.blocks[condition, target, lang], study.blocks[BASELINE, target, lang]
-                levels = _levels(base.scores, base.denominator, scale)
-                first, second = split_of(len(base.seeds), split)
-                for number, score in enumerate(_levels(treated.scores, treated.denominator, scale)):
-                    run = second[(number + place * len(treated.seeds)) % len(second)]
-                    row = (
-                        score - levels[run], condition, target, study.targets[target].group, lang,
-                        treated.seeds[number], levels[list(first)].mean(), base.seeds[run], 1.0,
-                    )  # fmt: skip
-                    for name, value in zip(_COLUMNS, row, strict=True):
-                        made[name].append(value)
+    place: Counter[str] = Counter()
+    for pair in select(study, languages=languages):
+        for lang in pair.languages:
+            treated = study.blocks[pair.condition, pair.target, lang]
+            base = study.blocks[BASELINE, pair.target, lang]
+            levels = _levels(base.scores, base.denominator, scale)
+            first, second = split_of(len(base.seeds), split)
+            for number, score in enumerate(_levels(treated.scores, treated.denominator, scale)):
+                run = second[(number + place[pair.target] * len(treated.seeds)) % len(second)]
+                row = (
+                    score - levels[run], pair.condition, pair.target, pair.group, lang,
+                    treated.seeds[number], levels[list(first)].mean(), base.seeds[run],
+                )  # fmt: skip
+                for name, value in zip(_COLUMNS, row, strict=True):
+                    made[name].append(value)
+        place[pair.target] += 1
     if not made["value"]:
-        raise DataError("no target has both a baseline and a condition in a language with known covariates.")
-    return _rows(made)
-
-
-_COLUMNS = ("value", "condition", "target", "group", "lang", "seed", "baseline", "baseline_seed", "treated")
-
-
-def _rows(made: Mapping[str, list[Any]]) -> Rows:
-    numbers = {name: np.array(made[name], dtype=np.float64) for name in ("value", "baseline", "treated")}
+        raise DataError("no target has a transfer language with known covariates; name other covariates.")
+    numbers = {name: np.array(made[name], dtype=np.float64) for name in ("value", "baseline")}
     return Rows(**{name: numbers.get(name, made[name]) for name in _COLUMNS})  # type: ignore[arg-type]
+
+
+_COLUMNS = ("value", "condition", "target", "group", "lang", "seed", "baseline", "baseline_seed")
 
 
 def _levels(scores: Floats, denominator: float, scale: Scale) -> Floats:
@@ -271,29 +239,16 @@ def _single_runs(study: Study, targets: Iterable[str]) -> str:
     """
     for name in targets:
         target = study.targets[name]
-        if len(target.seeds[BASELINE]) == 1 and BASELINE not in target.given:
+        if len(target.seeds[BASELINE]) == 1 and BASELINE not in target.fixed:
             return "a task's baseline has a single run, whose noise is in all its gains"
-        conditions = [one for one in single_conditions(study.conditions) if one in target.seeds]
+        conditions = [pair.condition for pair in select(study) if pair.target == name]
         if len(conditions) == 1 and len(target.seeds[conditions[0]]) == 1:
             return "a task has one condition with a single run, whose noise is in all its gains"
     return ""
 
 
-def _languages(study: Study) -> tuple[str, ...]:
-    return tuple(sorted({lang for name in study.targets for lang in study.transfer_languages(name)}))
-
-
-def _targets(study: Study, languages: Iterable[str]) -> tuple[str, ...]:
-    allowed = set(languages)
-    found = tuple(name for name in study.targets if allowed & set(study.transfer_languages(name)))
-    if not found:
-        raise DataError("no target has a transfer language with known covariates; name other covariates.")
-    return found
-
-
 def _assemble(
-    rows: Rows, tasks: Tasks, table: Covariates, same_source: set[tuple[str, str]], baseline: bool,
-    by_type: str | None,
+    rows: Rows, tasks: Tasks, table: Covariates, same_source: set[tuple[str, str]], baseline: bool
 ) -> tuple[Rows, MixedModel, dict[str, dict[str, float]], list[str]]:  # fmt: skip
     """The model of one split, the weights of its contrasts, and notes."""
     notes: list[str] = []
@@ -320,9 +275,6 @@ def _assemble(
     if same_source:
         pairs = zip(rows.condition, rows.target, strict=True)
         candidates.append((SAME_SOURCE, np.array([float(pair in same_source) for pair in pairs])))
-    if by_type is not None:
-        values = np.array([z[lang][by_type] for lang in rows.lang])
-        candidates += [(f"{group} × {by_type}", _is(rows.group, group) * values) for group in groups[1:]]
     for name, column in candidates:
         if np.linalg.matrix_rank(np.column_stack([*columns, column])) == len(columns) + 1:
             names.append(name)
@@ -343,12 +295,12 @@ def _structure(model: MixedModel) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _centred(values: Floats, within: Sequence[str] | None) -> Floats:
     """Minus the mean of all, or of its own label: contrasts of fixed tasks are then not moved by the covariate."""
     labels = np.array(within if within is not None else [""] * values.size)
-    means = {str(one): values[labels == one].mean() for one in set(labels.tolist())}
-    return np.asarray(values - np.array([means[one] for one in labels.tolist()]))
+    means = {str(label): values[labels == label].mean() for label in set(labels.tolist())}
+    return np.asarray(values - np.array([means[label] for label in labels.tolist()]))
 
 
-def _is(labels: Sequence[str], one: str) -> Floats:
-    return np.array([float(label == one) for label in labels])
+def _is(labels: Sequence[str], wanted: str) -> Floats:
+    return np.array([float(label == wanted) for label in labels])
 
 
 def _terms(rows: Rows, tasks: Tasks) -> list[RandomTerm]:
@@ -373,18 +325,16 @@ def estimable(terms: Sequence[RandomTerm], fixed: Floats, notes: list[str]) -> l
     kept: list[RandomTerm] = []
     for term in terms:
         Z = np.zeros((term.codes.size, term.levels))
-        Z[np.arange(term.codes.size), term.codes] = term.columns[:, 0]
-        Z = Z[:, (Z != 0).any(axis=0)]
-        plain = bool((term.columns == 1.0).all())
+        Z[np.arange(term.codes.size), term.codes] = 1.0
         left = float(((Z - basis @ (basis.T @ Z)) ** 2).sum())
-        alike = next((one.name for one in kept if _alike(one, term)), None)
+        alike = next((kept_term.name for kept_term in kept if _alike(kept_term, term)), None)
         if alike is not None:
             notes.append(f"The random term {term.name} groups the rows as {alike} does and is left out.")
-        elif left < 1e-8 * float((Z**2).sum()) or Z.shape[1] < 2:
+        elif left < 1e-8 * float((Z**2).sum()) or term.levels < 2:
             notes.append(
                 f"The random term {term.name} cannot be told from the fixed effects and is left out."
             )
-        elif plain and term.levels == term.codes.size:
+        elif term.levels == term.codes.size:
             notes.append(f"The random term {term.name} has one level per row: it is the residual.")
         else:
             kept.append(term)
@@ -395,34 +345,30 @@ def estimable(terms: Sequence[RandomTerm], fixed: Floats, notes: list[str]) -> l
     return kept
 
 
-def _alike(one: RandomTerm, other: RandomTerm) -> bool:
-    """Whether two terms are the same grouping of the rows on which they act."""
-    if not np.array_equal(one.columns, other.columns):
-        return False
-    acting = one.columns[:, 0] != 0
-    a, b = one.codes[acting], other.codes[acting]
-    pairs = len(set(zip(a.tolist(), b.tolist(), strict=True)))
-    return pairs == len(set(a.tolist())) == len(set(b.tolist()))
+def _alike(first: RandomTerm, second: RandomTerm) -> bool:
+    """Whether two terms are the same grouping of the rows."""
+    pairs = set(zip(first.codes.tolist(), second.codes.tolist(), strict=True))
+    return len(pairs) == first.levels == second.levels
 
 
 def _contrast_weights(
     rows: Rows, groups: Sequence[str], reference: str, tasks: Tasks
 ) -> dict[str, dict[str, float]]:
     members = {
-        group: sorted({t for t, own in zip(rows.target, rows.group, strict=True) if own == group})
+        group: sorted({t for t, its_group in zip(rows.target, rows.group, strict=True) if its_group == group})
         for group in groups
     }
     weights: dict[str, dict[str, float]] = {}
     for name, (above, below) in CONTRASTS.items():
         if above not in members or below not in members:
             continue
-        one: dict[str, float] = {}
+        signed: dict[str, float] = {}
         for group, sign in ((above, 1.0), (below, -1.0)):
             if tasks == "fixed":
-                one |= {target: sign / len(members[group]) for target in members[group]}
+                signed |= {target: sign / len(members[group]) for target in members[group]}
             elif group != reference:
-                one[group] = sign
-        weights[name] = one
+                signed[group] = sign
+        weights[name] = signed
     return weights
 
 
@@ -438,7 +384,7 @@ def degrees(rows: Rows, tasks: Tasks, table: Covariates) -> dict[str, float]:
     if tasks == "fixed":
         runs = len(set(zip(rows.target, rows.baseline_seed, strict=True))) - targets
         trained = len(set(zip(rows.target, rows.condition, rows.seed, strict=True))) - targets * conditions
-        strata = [float(one) for one in (targets * (conditions - 1) or trained, runs) if one > 0]
+        strata = [float(count) for count in (targets * (conditions - 1) or trained, runs) if count > 0]
         types = min(strata, default=0.0)
     cells = len(set(zip(rows.target, rows.lang, strict=True)))
     return {
@@ -451,32 +397,34 @@ def degrees(rows: Rows, tasks: Tasks, table: Covariates) -> dict[str, float]:
 
 def _summarise(
     built: Sequence[tuple[Rows, MixedModel, dict[str, dict[str, float]], list[str]]],
-    tasks: Tasks, scale: Scale, table: Covariates, notes: list[str], study: Study,
+    tasks: Tasks, table: Covariates, notes: list[str], study: Study,
 ) -> Regression:  # fmt: skip
     rows, first, weights, own_notes = built[0]
     fits = tuple(model.fit() for _, model, _, _ in built)
-    beta = np.mean([fit.beta for fit in fits], axis=0)
-    covariance = np.mean([fit.covariance for fit in fits], axis=0)
+    averaged = Coefficients(
+        first.names,
+        np.mean([fit.beta for fit in fits], axis=0),
+        np.mean([fit.covariance for fit in fits], axis=0),
+    )
     singular = tuple(name for name in fits[0].singular if all(name in fit.singular for fit in fits))
     converged = all(fit.converged for fit in fits)
     df = degrees(rows, tasks, table)
-
-    def test(name: str, direction: Mapping[str, float], free: float) -> TTest:
-        d = np.array([direction.get(one, 0.0) for one in first.names])
-        se = float(np.sqrt(max(0.0, d @ covariance @ d)))
-        return TTest(name, float(d @ beta), se, max(free, 1.0))
-
-    contrasts = {name: test(name, one, df["type"]) for name, one in weights.items()}
+    contrasts = {
+        name: averaged.test(name, direction, max(df["type"], 1.0)) for name, direction in weights.items()
+    }
     kinds = {BASELINE_SCORE: "baseline", SAME_SOURCE: "pair"} | dict.fromkeys(table.names, "language")
-    kinds |= {name: "language" for name in first.names if " × " in name}
     coefficients = {
-        name: test(name, {name: 1.0}, df[kind]) for name, kind in kinds.items() if name in first.names
+        name: averaged.test(name, {name: 1.0}, max(df[kind], 1.0))
+        for name, kind in kinds.items()
+        if name in first.names
     }
     unusable: dict[str, str] = {}
     for name in (*contrasts, *coefficients):
         kind = "type" if name in contrasts else kinds[name]
         carrier = {"type": "task" if tasks == "random" else "", "language": "language"}.get(kind, "")
-        used = [one for one, weight in weights.get(name, {}).items() if weight] if tasks == "fixed" else []
+        used = (
+            [column for column, weight in weights.get(name, {}).items() if weight] if tasks == "fixed" else []
+        )
         if not converged:
             unusable[name] = "the fit did not converge"
         elif why := _single_runs(study, used):
@@ -489,15 +437,14 @@ def _summarise(
             )
     # At a variance of zero (1e-10 of the residual's) all other numbers are those of the model without the term.
     components = {
-        name: float(np.mean([fit.variance(name) for fit in fits]))
+        name: float(np.mean([fit.components[name] for fit in fits]))
         for name in fits[0].components
         if name not in singular
     }
     return Regression(
-        label=POPULATION if tasks == "random" else BENCHMARKS,
-        scale=scale, contrasts=contrasts, coefficients=coefficients, unusable=unusable, components=components,
+        contrasts=contrasts, coefficients=coefficients, unusable=unusable, components=components,
         residual=float(np.mean([fit.residual for fit in fits])), singular=singular, converged=converged,
-        models=tuple(model for _, model, _, _ in built), fits=fits, weights=weights,
+        fits=fits,
         diagnostics=diagnose(first, fits, study, rows.group, rows.baseline),
         notes=(*dict.fromkeys([*notes, *own_notes]), *problems(singular, converged, fits)),
     )  # fmt: skip
@@ -505,7 +452,9 @@ def _summarise(
 
 def problems(singular: Sequence[str], converged: bool, fits: Sequence[MixedFit]) -> list[str]:
     """What is wrong with the fits of all splits, in sentences."""
-    found = [] if converged else [next(one for fit in fits for one in fit.problems if not fit.converged)]
+    found = (
+        [] if converged else [next(problem for fit in fits for problem in fit.problems if not fit.converged)]
+    )
     if singular:
         found.append(
             f"No variance was found for {', '.join(singular)}: that fit is singular; the one without is shown."
@@ -517,36 +466,3 @@ def _shortage(kind: str, tasks: Tasks) -> str:
     if kind == "language":
         return "there are no more languages than covariates"
     return "there is one task per type" if tasks == "random" else "there is one condition with one run"
-
-
-def _leave_one_out(
-    rows: Rows, tasks: Tasks, table: Covariates, same_source: set[tuple[str, str]], baseline: bool,
-    by_type: str | None,
-) -> dict[str, dict[str, float]]:  # fmt: skip
-    """Factor -> left-out level -> the first contrast without it; levels that cannot be spared are not there."""
-    found: dict[str, dict[str, float]] = {}
-    for factor, labels in (("task", rows.target), ("language", rows.lang), ("condition", rows.condition)):
-        found[factor] = {}
-        for level in sorted(set(labels)):
-            kept = [number for number, label in enumerate(labels) if label != level]
-            try:
-                part = take(rows, kept)
-                _, model, weights, _ = _assemble(part, tasks, table, same_source, baseline, by_type)
-                fit = model.fit()
-            except DataError:
-                continue
-            if weights and fit.converged:
-                name = next(iter(weights))
-                found[factor][level] = fit.test(name, weights[name], 1.0).value
-    return found
-
-
-def take(rows: Rows, kept: Sequence[int]) -> Rows:
-    """Some of the rows.
-
-    Raises:
-        DataError: none is kept.
-    """
-    if not kept:
-        raise DataError("no row is left.")
-    return _rows({name: [getattr(rows, name)[number] for number in kept] for name in _COLUMNS})

@@ -4,7 +4,7 @@ Each table stands on its own: what was fitted in words, coefficients with t inte
 that is singular or did not converge, or whose design is too small, is said so and not used.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from xeval.analysis.estimate.arrays import Study
+from xeval.analysis.estimate.selection import languages_of, select
 from xeval.analysis.estimate.variance import SCALES, Scale
-from xeval.analysis.frame.arrays import Study
-from xeval.analysis.frame.same_source import same_source
 from xeval.analysis.models.cells import Regression, Tasks, cell_model
 from xeval.analysis.models.diagnostics import Diagnostics
 from xeval.analysis.models.fit import TTest
@@ -23,7 +23,7 @@ from xeval.analysis.models.items_mixed import item_mixed
 from xeval.analysis.models.languages import covariate, transfer_regression
 from xeval.analysis.models.meta_regression import task_gain_regression
 from xeval.analysis.tests.multiplicity import adjust
-from xeval.conditions import BASELINE, single_conditions
+from xeval.conditions import BASELINE
 from xeval.errors import DataError, UsageError
 
 COVARIATES = ("syntactic", "log_size")
@@ -105,18 +105,14 @@ def _cells(study: Study, tasks: Tasks, scale: Scale) -> RegressionTable:
         f"{'tasks, ' if tasks == 'random' else ''}conditions, languages, their combinations with the task, runs and "
         "baseline runs are random."
     )
-    members = [study.targets[name].group for name in study.targets if study.transfer_languages(name)]
-    if tasks == "random" and len(members) == len(set(members)):
+    pairs = select(study)
+    groups = list({pair.target: pair.group for pair in pairs}.values())
+    if tasks == "random" and len(groups) == len(set(groups)):
         return _unfitted(title, what, "there is one task per group, so nothing is known of other tasks.")
-    names, notes = _known_covariates(study)
-    pairs = [
-        (condition, target)
-        for condition in single_conditions(study.conditions)
-        for target in study.targets
-        if same_source(condition, target)
-    ]
+    names, notes = _known_covariates(languages_of(pairs))
+    same_source = [(pair.condition, pair.target) for pair in pairs if pair.same_source]
     try:
-        fit = cell_model(study, scale, tasks=tasks, covariate_names=names, same_source=pairs)
+        fit = cell_model(study, scale, tasks=tasks, covariate_names=names, same_source=same_source)
     except (DataError, UsageError) as error:
         return _unfitted(title, what, error)
     usable = {**fit.contrasts, **fit.coefficients}
@@ -126,7 +122,7 @@ def _cells(study: Study, tasks: Tasks, scale: Scale) -> RegressionTable:
         reasons.setdefault(why, []).append(name)
     if not fit.components:
         usable = {}
-    notes += [f"Not used, as {why}: {', '.join(own)}." for why, own in reasons.items()]
+    notes += [f"Not used, as {why}: {', '.join(names_of)}." for why, names_of in reasons.items()]
     return RegressionTable(
         title,
         what,
@@ -137,9 +133,8 @@ def _cells(study: Study, tasks: Tasks, scale: Scale) -> RegressionTable:
     )
 
 
-def _known_covariates(study: Study) -> tuple[tuple[str, ...], list[str]]:
+def _known_covariates(languages: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
     """The covariates, if enough languages have them: more by 3 than there are covariates."""
-    languages = {lang for name in study.targets for lang in study.transfer_languages(name)}
     known = [lang for lang in languages if all(lang in covariate(name) for name in COVARIATES)]
     if len(known) >= len(COVARIATES) + 3:
         return COVARIATES, []
@@ -202,7 +197,7 @@ def _tasks(study: Study, scale: Scale) -> RegressionTable:
         )
     elif meta.factor == 0.0:
         notes.append("Not used: the gains agree exactly with the model, so there is no standard error.")
-    means = {name: meta.test(name, {name: 1.0}) for name in meta.names}
+    means = {name: meta.test(name, {name: 1.0}, meta.df) for name in meta.names}
     tests = {} if notes else {**{f"gain, {name}": test for name, test in means.items()}, **contrasts}
     starts = ", ".join(f"{value:.4f}" for value in meta.fit.starts)
     diagnostics = (
@@ -227,12 +222,12 @@ def _languages(study: Study) -> RegressionTable:
     )
     rows: list[Term] = []
     diagnostics, notes = [], []
+    pairs = select(study)
     for target in study.targets:
-        conditions = single_conditions(study.conditions_of([target]))
+        members = [pair for pair in pairs if pair.target == target]
         gains = {
-            lang: float(np.mean([_gain(study, one, target, lang) for one in conditions]))
-            for lang in study.transfer_languages(target)
-            if conditions
+            lang: float(np.mean([_gain(study, pair.condition, target, lang) for pair in members]))
+            for lang in languages_of(members)
         }
         try:
             fit = transfer_regression(gains, COVARIATES)
@@ -251,7 +246,9 @@ def _languages(study: Study) -> RegressionTable:
             )
             for name in COVARIATES
         ]
-        alone = ", ".join(f"{one.covariate.replace('_', ' ')} {one.pearson:+.2f}" for one in fit.correlations)
+        alone = ", ".join(
+            f"{name.replace('_', ' ')} {value:+.2f}" for name, value in fit.correlations.items()
+        )
         diagnostics.append(
             f"{target}: {len(fit.languages)} languages, R squared {fit.r_squared:.2f}; mean absolute error of each "
             f"language predicted from the others {fit.error:.2f} points, by their mean alone "
@@ -285,7 +282,7 @@ def _items(frame: pd.DataFrame, source: str) -> RegressionTable:
     except (DataError, UsageError) as error:
         return _unfitted(title, what, error)
     diagnostics = (
-        f"{fit.rows} sums of items in {fit.clusters} clusters; {len(fit.coefficients)} coefficients.",
+        f"{fit.rows} sums of items in {fit.clusters} clusters; {len(fit.coefficients.names)} coefficients.",
     )
     rows = tuple(_row(test) for test in fit.tests.values())
     return RegressionTable(title, what, rows, diagnostics, fit.notes, used=bool(rows))

@@ -1,13 +1,12 @@
 """What is shown beside every fitted model, so that a reader can see whether to believe it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
+from xeval.analysis.estimate.arrays import Study
 from xeval.analysis.estimate.variance import Floats
-from xeval.analysis.frame.arrays import Study
 from xeval.analysis.models.fit import MixedFit
 from xeval.analysis.models.reml import MixedModel
 from xeval.conditions import BASELINE
@@ -21,13 +20,11 @@ class Diagnostics:
         missing_cells: combinations of condition, target and language that were expected and are absent.
         condition_number: of the design matrix with columns of length 1; ``vif``: variance inflation per column.
         deviances: -2 log likelihood from each start; ``gradient``: largest one left at the optimum.
-        shares: each term's share of the total variance (intra-class correlation).
         residual_qq: correlation of the ordered residuals with normal quantiles (1 is normal); ``effects_qq`` per term.
         spread_trend: rank correlation of the absolute residual with the baseline (0: constant spread).
         residual_sd_by_type: residual standard deviation per group of tasks.
         seed_sd: target -> standard deviation of the runs' mean scores, in points, pooled over conditions.
         seed_correlation: of baseline and condition runs with one seed number; None without common seeds.
-        left_out: factor -> level -> the key contrast without that level.
     """
 
     rows: int
@@ -38,17 +35,12 @@ class Diagnostics:
     vif: Mapping[str, float]
     deviances: tuple[float, ...]
     gradient: float
-    shares: Mapping[str, float]
     residual_qq: float
     effects_qq: Mapping[str, float]
     spread_trend: float
     residual_sd_by_type: Mapping[str, float]
     seed_sd: Mapping[str, float]
     seed_correlation: float | None
-    left_out: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def diagnose(
@@ -59,7 +51,6 @@ def diagnose(
 
     fit = fits[0]
     X = model.fixed / np.sqrt((model.fixed**2).sum(axis=0))
-    total = sum(float(np.trace(matrix)) for matrix in fit.components.values()) + fit.residual
     trend = float(spearmanr(np.abs(fit.residuals), baseline).statistic) if np.ptp(baseline) > 0 else 0.0
     labels = np.array(groups)
     return Diagnostics(
@@ -70,11 +61,10 @@ def diagnose(
         condition_number=float(np.linalg.cond(X)),
         vif=variance_inflation(model.fixed, model.names),
         deviances=fit.starts,
-        gradient=max(one.gradient for one in fits),
-        shares={name: float(np.trace(one)) / total for name, one in fit.components.items()},
+        gradient=max(each.gradient for each in fits),
         residual_qq=normal_correlation(fit.residuals),
         effects_qq={
-            name: normal_correlation(effects[:, 0])
+            name: normal_correlation(effects)
             for name, effects in fit.effects.items()
             if len(effects) > 2 and name not in fit.singular
         },
@@ -94,11 +84,11 @@ def variance_inflation(X: Floats, names: Sequence[str]) -> dict[str, float]:
     """
     found = {}
     for place, name in enumerate(names):
-        own, others = X[:, place], np.delete(X, place, axis=1)
-        if len(set(own.tolist())) < 3 or others.shape[1] == 0:
+        column, others = X[:, place], np.delete(X, place, axis=1)
+        if len(set(column.tolist())) < 3 or others.shape[1] == 0:
             continue
-        residual = own - others @ np.linalg.lstsq(others, own, rcond=None)[0]
-        found[name] = float(((own - own.mean()) ** 2).sum() / max(float(residual @ residual), 1e-300))
+        residual = column - others @ np.linalg.lstsq(others, column, rcond=None)[0]
+        found[name] = float(((column - column.mean()) ** 2).sum() / max(float(residual @ residual), 1e-300))
     return found
 
 
@@ -148,8 +138,8 @@ def _seed_correlation(study: Study) -> float | None:
         if condition == BASELINE or len(common) < 2:
             continue
         for side, values in ((left, base), (right, runs)):
-            own = np.array([values[seed] for seed in common])
-            side += (own - own.mean()).tolist()
+            runs_shared = np.array([values[seed] for seed in common])
+            side += (runs_shared - runs_shared.mean()).tolist()
     if not left or np.ptp(left) == 0.0 or np.ptp(right) == 0.0:
         return None
     return float(np.corrcoef(left, right)[0, 1])

@@ -13,32 +13,25 @@ from xeval.analysis.estimate.variance import Floats, Integers
 
 @dataclass(frozen=True)
 class RandomTerm:
-    """One grouping factor.
+    """One grouping factor with a random intercept.
 
     Attributes:
         codes: (n,) level of every row, 0 to levels - 1, each level used.
-        columns: (n, q) what the effects of a level multiply; a column of ones is a random intercept.
     """
 
     name: str
     codes: Integers
-    columns: Floats
 
     @cached_property
     def levels(self) -> int:
         return int(self.codes.max()) + 1
 
-    @property
-    def size(self) -> int:
-        """Effects per level."""
-        return int(self.columns.shape[1])
 
-
-def random_term(name: str, labels: Sequence[Any], columns: Floats | None = None) -> RandomTerm:
-    """A term from one label per row; a random intercept unless ``columns`` are given."""
+def random_term(name: str, labels: Sequence[Any]) -> RandomTerm:
+    """A term from one label per row."""
     numbers: dict[Any, int] = {}
     codes = np.array([numbers.setdefault(label, len(numbers)) for label in labels], dtype=np.int64)
-    return RandomTerm(name, codes, np.ones((codes.size, 1)) if columns is None else columns)
+    return RandomTerm(name, codes)
 
 
 @dataclass(frozen=True)
@@ -62,40 +55,47 @@ class TTest:
         half = float(stdtrit(self.df, 0.5 + self.confidence / 2.0)) * self.se
         return self.value - half, self.value + half
 
-    def to_dict(self) -> dict[str, Any]:
-        low, high = self.interval
-        return {
-            "name": self.name, "value": self.value, "se": self.se, "df": self.df, "low": low, "high": high,
-            "p_value": self.p_value,
-        }  # fmt: skip
-
 
 @dataclass(frozen=True)
-class MixedFit:
-    """A fitted model.
-
-    Attributes:
-        beta, covariance: fixed effects, in the order of ``names``.
-        components: term -> (q, q) covariance of its effects.
-        residual: residual variance (1 where the residual covariance is known).
-        deviance: -2 log likelihood, restricted if ``reml``.
-        theta: optimum; ``gradient``: largest change of the deviance there per relative change of a parameter.
-        singular: terms whose variance is below 1e-4 of the residual variance.
-        converged: the gradient vanishes, and two starts reach the same deviance to 1e-3.
-        starts: deviance reached from each start.
-        effects: term -> (levels, q) predicted effects; ``fitted`` holds fixed and random parts.
-    """
+class Coefficients:
+    """Estimated coefficients and their covariance, in the order of ``names``."""
 
     names: tuple[str, ...]
     beta: Floats
     covariance: Floats
-    components: Mapping[str, Floats]
+
+    @property
+    def standard_errors(self) -> Floats:
+        return np.sqrt(np.diag(self.covariance))
+
+    def test(self, name: str, weights: Mapping[str, float], df: float) -> TTest:
+        """The combination ``sum of weight * coefficient`` against 0."""
+        direction = np.array([weights.get(column, 0.0) for column in self.names])
+        variance = float(direction @ self.covariance @ direction)
+        return TTest(name, float(direction @ self.beta), float(np.sqrt(max(0.0, variance))), df)
+
+
+@dataclass(frozen=True)
+class MixedFit(Coefficients):
+    """A fitted model.
+
+    Attributes:
+        beta, covariance: of the fixed effects.
+        components: term -> variance of its effects.
+        residual: residual variance (1 where the residual covariance is known).
+        deviance: -2 log restricted likelihood.
+        gradient: largest change of the deviance at the optimum per relative change of a parameter.
+        singular: terms whose variance is below 1e-4 of the residual variance.
+        converged: the gradient vanishes, and two starts reach the same deviance to 1e-3.
+        starts: deviance reached from each start.
+        effects: term -> (levels,) predicted effects; ``fitted`` holds fixed and random parts.
+    """
+
+    components: Mapping[str, float]
     levels: Mapping[str, int]
     residual: float
     deviance: float
-    reml: bool
     rows: int
-    theta: Floats
     gradient: float
     singular: tuple[str, ...]
     converged: bool
@@ -103,20 +103,6 @@ class MixedFit:
     effects: Mapping[str, Floats]
     fitted: Floats
     residuals: Floats
-
-    def variance(self, term: str) -> float:
-        """Variance of a random intercept."""
-        return float(self.components[term][0, 0])
-
-    @property
-    def standard_errors(self) -> Floats:
-        return np.sqrt(np.diag(self.covariance))
-
-    def test(self, name: str, weights: Mapping[str, float], df: float, confidence: float = 0.95) -> TTest:
-        """The combination ``sum of weight * coefficient`` against 0."""
-        direction = np.array([weights.get(one, 0.0) for one in self.names])
-        variance = float(direction @ self.covariance @ direction)
-        return TTest(name, float(direction @ self.beta), float(np.sqrt(max(0.0, variance))), df, confidence)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -133,22 +119,3 @@ class MixedFit:
                 "that rest on it are those of a model without it."
             )
         return tuple(found)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "coefficients": {
-                name: {"value": float(value), "se": float(se)}
-                for name, value, se in zip(self.names, self.beta, self.standard_errors, strict=True)
-            },
-            "components": {name: matrix.tolist() for name, matrix in self.components.items()},
-            "levels": dict(self.levels),
-            "residual": self.residual,
-            "deviance": self.deviance,
-            "reml": self.reml,
-            "rows": self.rows,
-            "singular": list(self.singular),
-            "converged": self.converged,
-            "gradient": self.gradient,
-            "starts": list(self.starts),
-            "problems": list(self.problems),
-        }

@@ -4,21 +4,21 @@ Both resample item clusters only: they speak of these very checkpoints, for new 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import comb
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from xeval.analysis.estimate.selection import transfer_rows
 from xeval.analysis.estimate.variance import Floats
-from xeval.analysis.frame.tidy import ITEM_NUMBERS, main_rows
+from xeval.analysis.frame.tidy import ITEM_NUMBERS
 from xeval.analysis.models.cells import MOST_SPLITS, split_of
-from xeval.analysis.models.fit import TTest
-from xeval.conditions import BASELINE, MULTI_HOP, single_conditions
+from xeval.analysis.models.fit import Coefficients, TTest
+from xeval.conditions import BASELINE, MULTI_HOP
 from xeval.errors import DataError
 
-CONDITIONAL = "conditional on these models"
 SMALLEST_ERROR = 1e-6
 MOST_ROWS = 3_000_000
 EXTREME = 15.0
@@ -30,26 +30,15 @@ class ItemModel:
     """Logistic regression with item clusters; coefficients are marginal log odds ratios.
 
     Attributes:
-        coefficients: every column; ``tests`` the two that the model is for, averaged over conditions.
+        tests: the two combinations of coefficients that the model is for, averaged over conditions.
         rows: rows after summing within cluster and cell.
     """
 
-    coefficients: Mapping[str, TTest]
+    coefficients: Coefficients
     tests: Mapping[str, TTest]
     clusters: int
     rows: int
     notes: tuple[str, ...]
-    label: str = CONDITIONAL
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "label": self.label,
-            "coefficients": {name: test.to_dict() for name, test in self.coefficients.items()},
-            "tests": {name: test.to_dict() for name, test in self.tests.items()},
-            "clusters": self.clusters,
-            "rows": self.rows,
-            "notes": list(self.notes),
-        }
 
 
 def item_model(frame: pd.DataFrame, *, source: str = "en") -> ItemModel:
@@ -68,25 +57,19 @@ def item_model(frame: pd.DataFrame, *, source: str = "en") -> ItemModel:
     rows, patterns, columns, notes = item_rows(frame, source)
     design = np.column_stack(list(columns.values()))
     fit = _binomial(patterns, design)
-    beta, names = np.asarray(fit.params), list(columns)
+    names = tuple(columns)
     clusters = int(rows["cluster"].max()) + 1
     if clusters < 2 or len(rows) <= len(names):
         raise DataError(f"{clusters} item clusters are too few for a model with {len(names)} coefficients.")
     covariance = _clustered(rows, design, np.asarray(fit.fittedvalues))
-
-    def test(name: str, weights: Mapping[str, float]) -> TTest:
-        d = np.array([weights.get(one, 0.0) for one in names])
-        se = float(np.sqrt(max(0.0, float(d @ covariance @ d))))
-        return TTest(name, float(d @ beta), se, float(clusters - 1))
-
+    coefficients = Coefficients(names, np.asarray(fit.params), covariance)
     tests = {
-        name: test(name, weights) for name, weights in interactions(names, conditions_of(patterns)).items()
+        name: coefficients.test(name, weights, float(clusters - 1))
+        for name, weights in interactions(names, conditions_of(patterns)).items()
     }
-    if any(one.se < SMALLEST_ERROR for one in tests.values()):
+    if any(tested.se < SMALLEST_ERROR for tested in tests.values()):
         raise DataError("the systems agree on every item, so there is no error of the gains to estimate.")
-    return ItemModel(
-        {name: test(name, {name: 1.0}) for name in names}, tests, clusters, len(rows), tuple(notes)
-    )
+    return ItemModel(coefficients, tests, clusters, len(rows), tuple(notes))
 
 
 def interactions(names: Sequence[str], conditions: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -130,12 +113,12 @@ def item_rows(
     columns: dict[str, Floats] = {"intercept": np.ones(len(patterns))}
     for name in ("target", "lang"):
         labels = patterns[name].astype(str).to_numpy()
-        columns |= {f"{name} {one}": (labels == one).astype(float) for one in sorted(set(labels))[1:]}
+        columns |= {f"{name} {label}": (labels == label).astype(float) for label in sorted(set(labels))[1:]}
     on_multi, depths = patterns["multi"].to_numpy(dtype=float), patterns["depth"].to_numpy(dtype=float)
     columns["hops"] = depths
-    own = patterns["condition"].astype(str).to_numpy()
+    condition = patterns["condition"].astype(str).to_numpy()
     for name in conditions_of(patterns):
-        on = (own == name).astype(float)
+        on = (condition == name).astype(float)
         columns |= {name: on, f"{name} × multi-hop": on * on_multi, f"{name} × hops": on * depths}
     kept, notes = _independent(columns)
     return rows, patterns, kept, notes
@@ -147,13 +130,7 @@ def _transfer_rows(frame: pd.DataFrame, source: str) -> pd.DataFrame:
             f"{size:,} scored items are more than the {MOST_ROWS:,} up to which models of items are fitted; the closed "
             "form, which takes all of them, stands alone."
         )
-    rows = main_rows(frame)
-    rows = rows[rows["lang"] != source]
-    conditions = single_conditions(sorted(set(map(str, rows["condition"].unique())) - {BASELINE}))
-    if not conditions:
-        raise DataError("only the baseline has scores in a transfer language; there is no gain to model.")
-    kept: pd.DataFrame = rows[rows["condition"].isin([BASELINE, *conditions])]
-    return kept
+    return transfer_rows(frame, source)
 
 
 def _independent(columns: Mapping[str, Floats]) -> tuple[dict[str, Floats], list[str]]:
@@ -229,15 +206,6 @@ class HopRegression:
     plain: TTest
     equal_difficulty: TTest | None
     notes: tuple[str, ...]
-    label: str = CONDITIONAL
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {
-            "per_hop": self.per_hop.to_dict(),
-            "plain": self.plain.to_dict(),
-            "equal_difficulty": self.equal_difficulty.to_dict() if self.equal_difficulty else None,
-            "covariates": {name: test.to_dict() for name, test in self.covariates.items()},
-        }
 
 
 def hop_regression(frame: pd.DataFrame, *, source: str = "en") -> HopRegression:
@@ -255,7 +223,7 @@ def hop_regression(frame: pd.DataFrame, *, source: str = "en") -> HopRegression:
     if float(np.ptp(gains["gain"])) < SMALLEST_ERROR:
         raise DataError("the gain is the same on every multi-hop item, so there is no error to estimate.")
     labels = gains["target"].astype(str).to_numpy()
-    columns = {f"target {one}": (labels == one).astype(float) for one in sorted(set(labels))}
+    columns = {f"target {target}": (labels == target).astype(float) for target in sorted(set(labels))}
     columns["hops"] = gains["hops"].to_numpy(dtype=float)
     added, notes = _item_covariates(gains)
     full, lost = _independent(columns | added)
@@ -270,7 +238,7 @@ def hop_regression(frame: pd.DataFrame, *, source: str = "en") -> HopRegression:
     by_hops = {hops: gains.loc[gains["hops"] == hops, "gain"] for hops in sorted(set(gains["hops"].tolist()))}
     return HopRegression(
         per_hop=fitted["hops"],
-        by_hops={int(hops): (len(own), float(own.mean())) for hops, own in by_hops.items()},
+        by_hops={int(hops): (len(listed), float(listed.mean())) for hops, listed in by_hops.items()},
         items=len(gains),
         clusters=clusters,
         covariates={name: test for name, test in fitted.items() if name in added},
@@ -311,8 +279,8 @@ def _item_gains(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, dict[st
     )
     by_run = runs.groupby(["target", "item_id", "seed"], observed=True).mean()
     baselines = {
-        str(target): by_run.loc[target].unstack("seed").loc[own["item_id"]].to_numpy(dtype=float)
-        for target, own in found.groupby("target", observed=True)
+        str(target): by_run.loc[target].unstack("seed").loc[rows_of["item_id"]].to_numpy(dtype=float)
+        for target, rows_of in found.groupby("target", observed=True)
     }
     return found, baselines
 
@@ -342,10 +310,10 @@ def _at_equal_difficulty(
         if lost or len(kept) >= gains["cluster_id"].nunique():
             return None
         found.append(_least_squares(gains.assign(gain=gains["gain"] + moved), kept)["hops"])
-    se = float(np.sqrt(np.mean([one.se**2 for one in found])))
+    se = float(np.sqrt(np.mean([test.se**2 for test in found])))
     if se < SMALLEST_ERROR:
         return None
-    return TTest("hops", float(np.mean([one.value for one in found])), se, found[0].df)
+    return TTest("hops", float(np.mean([test.value for test in found])), se, found[0].df)
 
 
 def _item_covariates(gains: pd.DataFrame) -> tuple[dict[str, Floats], list[str]]:
@@ -363,12 +331,12 @@ def _item_covariates(gains: pd.DataFrame) -> tuple[dict[str, Floats], list[str]]
             columns[f"{shown} (SD)"] = (values - values.mean()) / values.std(ddof=1)
     if "category" not in gains.columns:
         return columns, notes
-    for target, own in gains.groupby("target", observed=True):
-        names = sorted(set(own["category"]))
+    for target, rows in gains.groupby("target", observed=True):
+        names = sorted(set(rows["category"]))
         if len(names) < 2:
             continue
         # Where every category has one hop count, hops have no effect of their own beside the categories.
-        if own.groupby("category", observed=True)["hops"].nunique().max() == 1:
+        if rows.groupby("category", observed=True)["hops"].nunique().max() == 1:
             notes.append(f"The categories of {target} are its hop counts, so they are left out.")
             continue
         for name in names[1:]:

@@ -10,27 +10,19 @@ loss with each covariate, then a linear regression and its leave-one-language-ou
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from xeval.analysis.estimate.variance import Floats
-from xeval.analysis.frame.arrays import Study
 from xeval.errors import DataError, UsageError
-from xeval.languages import LANGUAGES
 
 FEWEST_FEATURES = 20
 """A distance over fewer shared features than this counts as unknown."""
-URIEL_CODES = {"ms": "msa", "zh": "zho"}
-"""URIEL's code where another than our ISO 639-3 code carries most of the language's features."""
-PREFIXES = {"syntactic": "S_", "phonological": "P_", "inventory": "INV_"}
 VECTORS = ("syntactic", "phonological", "inventory", "genetic", "geographic")
 COVARIATES = (*VECTORS, "syntactic_knn", "phonological_knn", "inventory_knn", "log_size", "log_tokens")
-ANTIPODES = np.pi
 
 
 def covariate(name: str) -> dict[str, float]:
@@ -56,14 +48,6 @@ def covariate(name: str) -> dict[str, float]:
         value = float(row[column])
         values[code] = float(np.log(value)) if name.startswith("log_") else value
     return values
-
-
-def sources() -> dict[str, str]:
-    """Table -> where its numbers come from, and their licence."""
-    return {
-        name: " ".join(line.lstrip("# ") for line in _text(name).splitlines() if line.startswith("#"))
-        for name in ("typology.tsv", "size.tsv")
-    }
 
 
 @dataclass(frozen=True)
@@ -98,8 +82,8 @@ class Covariates:
             DataError: a covariate is the same for all languages.
         """
         spread = self.values.std(axis=0, ddof=1) if len(self.languages) > 1 else np.zeros(len(self.names))
-        for name, one in zip(self.names, spread, strict=True):
-            if not one > 0.0:
+        for name, deviation in zip(self.names, spread, strict=True):
+            if not deviation > 0.0:
                 raise DataError(
                     f"the covariate {name!r} does not vary over the languages {', '.join(self.languages)}; "
                     "leave it out."
@@ -109,11 +93,6 @@ class Covariates:
             lang: dict(zip(self.names, row.tolist(), strict=True))
             for lang, row in zip(self.languages, z, strict=True)
         }
-
-    @property
-    def correlation(self) -> Floats:
-        """(names, names) Pearson correlations."""
-        return np.atleast_2d(np.corrcoef(self.values, rowvar=False))
 
 
 def covariates(names: Sequence[str], languages: Sequence[str]) -> Covariates:
@@ -134,43 +113,24 @@ def covariates(names: Sequence[str], languages: Sequence[str]) -> Covariates:
 
 
 @dataclass(frozen=True)
-class Correlation:
-    """A score against one covariate over ``languages`` languages."""
-
-    covariate: str
-    languages: int
-    pearson: float
-    pearson_p: float
-    spearman: float
-    spearman_p: float
-
-
-@dataclass(frozen=True)
 class TransferRegression:
     """Scores of one task on covariates.
 
     Attributes:
-        correlations: each covariate alone, over all languages where it is known.
+        correlations: covariate -> Pearson correlation with the scores, over all languages where it is known.
         coefficients, standard_errors: of the intercept and the standardised covariates, in score units.
         error: mean absolute error of predicting each language from the others.
         error_of_mean: the same when only the mean of the others is used: what the covariates must beat.
-        left_out: languages without a covariate.
     """
 
-    covariates: tuple[str, ...]
     languages: tuple[str, ...]
-    correlations: tuple[Correlation, ...]
+    correlations: Mapping[str, float]
     coefficients: Mapping[str, float]
     standard_errors: Mapping[str, float]
-    p_values: Mapping[str, float]
     r_squared: float
     error: float
     error_of_mean: float
-    left_out: Mapping[str, str]
     notes: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def transfer_regression(
@@ -185,7 +145,6 @@ def transfer_regression(
     Raises:
         DataError: too few languages with known covariates, or the scores do not vary.
     """
-    from scipy.stats import pearsonr, spearmanr
     from statsmodels.regression.linear_model import OLS
 
     absent = sorted(lang for lang, value in scores.items() if not np.isfinite(value))
@@ -199,18 +158,12 @@ def transfer_regression(
     y = np.array([scores[lang] for lang in table.languages])
     if np.ptp(y) <= 1e-12 * max(1.0, float(np.abs(y).max())):
         raise DataError("the score is the same in every language, so nothing can explain its variation.")
-    correlations = []
+    correlations = {}
     for name in names:
         alone = covariate(name)
-        own = [lang for lang in present if lang in alone]
-        x, value = [alone[lang] for lang in own], [scores[lang] for lang in own]
-        linear, ranks = pearsonr(x, value), spearmanr(x, value)
-        correlations.append(
-            Correlation(
-                name, len(own), float(linear.statistic), float(linear.pvalue), float(ranks.statistic),
-                float(ranks.pvalue),
-            )
-        )  # fmt: skip
+        known = [lang for lang in present if lang in alone]
+        pairs = [[alone[lang] for lang in known], [scores[lang] for lang in known]]
+        correlations[name] = float(np.asarray(np.corrcoef(pairs))[0, 1])
     z = table.standardised()
     X = np.column_stack([np.ones(y.size), [[z[lang][name] for name in names] for lang in table.languages]])
     fit = OLS(y, X).fit()
@@ -221,99 +174,15 @@ def transfer_regression(
     if absent:
         notes.append(f"Without a score, so left out: {', '.join(absent)}.")
     return TransferRegression(
-        covariates=tuple(names),
         languages=table.languages,
-        correlations=tuple(correlations),
+        correlations=correlations,
         coefficients=dict(zip(labels, map(float, fit.params), strict=True)),
         standard_errors=dict(zip(labels, map(float, fit.bse), strict=True)),
-        p_values=dict(zip(labels, map(float, fit.pvalues), strict=True)),
         r_squared=float(fit.rsquared),
         error=float(np.abs((y - X @ fit.params) / (1.0 - leverage)).mean()),
         error_of_mean=float(np.abs((y - y.mean()) * y.size / (y.size - 1.0)).mean()),
-        left_out=table.left_out,
         notes=tuple(notes),
     )
-
-
-def transfer_scores(study: Study, condition: str, target: str, *, loss: bool = False) -> dict[str, float]:
-    """Language -> mean score over runs in points, or with ``loss`` the score in the language of training minus it.
-
-    Raises:
-        UsageError: the study lacks the target or the condition, or the target its language of training.
-    """
-    found = {
-        lang: 100.0 * block.score
-        for (name, task, lang), block in study.blocks.items()
-        if (name, task) == (condition, target)
-    }
-    if not found or (loss and study.source not in found):
-        what = f"language {study.source!r}" if found else f"condition {condition!r} of target {target!r}"
-        raise UsageError(f"The study has no scores of {what}; evaluate it first.")
-    return {
-        lang: found[study.source] - score if loss else score
-        for lang, score in sorted(found.items())
-        if lang != study.source
-    }
-
-
-def shared_distance(a: Floats, b: Floats) -> tuple[float, int]:
-    """1 - cosine over the features known in both (a negative value or NaN is unknown), and how many those are.
-
-    The distance is NaN where nothing is shared.
-    """
-    both = (a >= 0) & (b >= 0)
-    x, y = a[both].astype(np.float64), b[both].astype(np.float64)
-    size = float(np.sqrt((x @ x) * (y @ y)))
-    return (1.0 - float(x @ y) / size if size > 0 else float("nan")), int(both.sum())
-
-
-def place(points: Floats, distances: Floats) -> Floats:
-    """(3,) unit vector of a place whose distances to known points are given as shares of half the circumference.
-
-    ``points`` is (n, 2), degrees north and east. The cosine of a distance is linear in the unit vector.
-    """
-    north, east = np.radians(points).T
-    known = np.column_stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)])
-    solved = np.linalg.lstsq(known, np.cos(ANTIPODES * distances), rcond=None)[0]
-    return np.asarray(solved / np.linalg.norm(solved))
-
-
-def typology(folder: Path) -> list[dict[str, str]]:
-    """The rows of ``typology.tsv`` from lang2vec's ``.npz`` files (wheel lang2vec 1.1.2, ``lang2vec/data``)."""
-    stored = {
-        name: np.load(folder / f"{name}.npz", allow_pickle=False)
-        for name in ("feature_averages", "feature_predictions", "family_features", "geocoord_features")
-    }
-    features = stored["feature_averages"]["feats"]
-    index = {name: {str(code): row for row, code in enumerate(one["langs"])} for name, one in stored.items()}
-    data = {name: one["data"][:, :, 0] for name, one in stored.items()}
-    grid = np.array([[float(part) for part in str(name).split("_")[1:]] for name in
-                     stored["geocoord_features"]["feats"]])  # fmt: skip
-
-    def vector(name: str, code: str) -> Floats:
-        return np.asarray(data[name][index[name][code]], dtype=np.float64)
-
-    rows = []
-    for code, language in sorted(LANGUAGES.items()):
-        uriel = URIEL_CODES.get(code, language.iso3)
-        row = {"code": code, "uriel": uriel}
-        for name, prefix in PREFIXES.items():
-            chosen = np.char.startswith(features, prefix)
-            english, own = (vector("feature_averages", one)[chosen] for one in ("eng", uriel))
-            distance, count = shared_distance(english, own)
-            row |= {name: _shown(distance), f"{name}_features": str(count)}
-            english, own = (vector("feature_predictions", one)[chosen] for one in ("eng", uriel))
-            row[f"{name}_knn"] = _shown(shared_distance(english, own)[0])
-        english, own = (vector("family_features", one) for one in ("eng", uriel))
-        row["genetic"] = _shown(shared_distance(english, own)[0])
-        places = [place(grid, vector("geocoord_features", one)) for one in ("eng", uriel)]
-        row["geographic"] = _shown(float(np.arccos(np.clip(places[0] @ places[1], -1, 1))) / ANTIPODES)
-        rows.append(row)
-    return rows
-
-
-def _shown(value: float) -> str:
-    return "" if np.isnan(value) else f"{abs(value):.4f}"
 
 
 def _text(name: str) -> str:

@@ -19,7 +19,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, gammaln
 
 from xeval.analysis.estimate.variance import Floats
-from xeval.analysis.models.fit import RandomTerm, TTest
+from xeval.analysis.models.fit import Coefficients, RandomTerm
 from xeval.errors import DataError
 
 EXTREME = 15.0
@@ -33,7 +33,7 @@ STEP = 1e-3
 
 
 @dataclass(frozen=True)
-class BinomialMixedFit:
+class BinomialMixedFit(Coefficients):
     """A fitted model.
 
     Attributes:
@@ -44,9 +44,6 @@ class BinomialMixedFit:
         converged: the gradient vanishes and the Hessian is positive definite.
     """
 
-    names: tuple[str, ...]
-    beta: Floats
-    covariance: Floats
     deviations: Mapping[str, float]
     levels: Mapping[str, int]
     deviance: float
@@ -54,12 +51,6 @@ class BinomialMixedFit:
     rows: int
     singular: tuple[str, ...]
     converged: bool
-
-    def test(self, name: str, weights: Mapping[str, float], df: float) -> TTest:
-        """The combination ``sum of weight * coefficient`` against 0."""
-        direction = np.array([weights.get(one, 0.0) for one in self.names])
-        variance = float(direction @ self.covariance @ direction)
-        return TTest(name, float(direction @ self.beta), float(np.sqrt(max(0.0, variance))), df)
 
 
 def binomial_mixed(
@@ -96,12 +87,14 @@ def binomial_mixed(
         names=tuple(names),
         beta=back @ found.x[:p],
         covariance=back @ inverse @ back.T,
-        deviations={term.name: float(one) for term, one in zip(terms, deviations, strict=True)},
+        deviations={term.name: float(deviation) for term, deviation in zip(terms, deviations, strict=True)},
         levels={term.name: term.levels for term in terms},
         deviance=deviance,
         gradient=steepest,
         rows=successes.size,
-        singular=tuple(term.name for term, one in zip(terms, deviations, strict=True) if one <= SINGULAR),
+        singular=tuple(
+            term.name for term, deviation in zip(terms, deviations, strict=True) if deviation <= SINGULAR
+        ),
         converged=definite and steepest < GRADIENT,
     )
 
@@ -146,6 +139,11 @@ class _Likelihood:
         self.rest = [place for place in range(len(terms)) if place != self.largest]
         self.starts = np.concatenate([[0], np.cumsum([sizes[place] for place in self.rest])]).astype(int)
         self.modes = [np.zeros(size) for size in sizes]
+        self.pairs = {
+            (row, column): self.codes[row] * sizes[column] + self.codes[column]
+            for row in self.rest
+            for column in (*self.rest, self.largest)
+        }
         self.constant = -2.0 * float(
             (gammaln(trials + 1) - gammaln(successes + 1) - gammaln(trials - successes + 1)).sum()
         )
@@ -162,7 +160,7 @@ class _Likelihood:
 
     def _penalised(self, eta: Floats, effects: Sequence[Floats]) -> float:
         fit = self.successes @ eta - self.trials @ np.logaddexp(0.0, eta)
-        return float(-2.0 * fit + sum(one @ one for one in effects))
+        return float(-2.0 * fit + sum(effect @ effect for effect in effects))
 
     def _factor(self, weights: Floats, deviations: Floats) -> "_Factor":
         """Of H at the binomial variances ``weights``."""
@@ -180,25 +178,25 @@ class _Likelihood:
                 )
         return _Factor(diagonal, cross, cho_factor(dense - (cross / diagonal) @ cross.T, lower=True))
 
-    def _table(self, one: int, other: int, weights: Floats) -> Floats:
-        flat = self.codes[one] * self.sizes[other] + self.codes[other]
-        shape = (self.sizes[one], self.sizes[other])
-        sums = np.bincount(flat, weights=weights, minlength=shape[0] * shape[1])
+    def _table(self, row_term: int, column_term: int, weights: Floats) -> Floats:
+        """(levels, levels) sums of the weights of the rows that two terms share."""
+        shape = (self.sizes[row_term], self.sizes[column_term])
+        sums = np.bincount(self.pairs[row_term, column_term], weights=weights, minlength=shape[0] * shape[1])
         return np.asarray(sums, dtype=np.float64).reshape(shape)
 
     def _solve(self, factor: "_Factor", right: Sequence[Floats]) -> list[Floats]:
         """H^-1 of one vector per term."""
-        own = right[self.largest]
+        largest = right[self.largest]
         others = np.concatenate([right[place] for place in self.rest]) if self.rest else np.zeros(0)
-        y = cho_solve(factor.lower, others - factor.cross @ (own / factor.diagonal))
+        y = cho_solve(factor.lower, others - factor.cross @ (largest / factor.diagonal))
         found: list[Floats] = [np.zeros(0)] * len(right)
-        found[self.largest] = (own - factor.cross.T @ y) / factor.diagonal
+        found[self.largest] = (largest - factor.cross.T @ y) / factor.diagonal
         for number, place in enumerate(self.rest):
             found[place] = y[self.starts[number] : self.starts[number + 1]]
         return found
 
-    def _mode(self, base: Floats, deviations: Floats) -> tuple[list[Floats], Floats]:
-        """The mode by Newton's method with halved steps, and the linear predictor there."""
+    def _mode(self, base: Floats, deviations: Floats) -> tuple[list[Floats], Floats, float]:
+        """The mode by Newton's method with halved steps, the linear predictor and the penalised deviance there."""
         effects = self.modes
         eta = self._linear(base, deviations, effects)
         value = self._penalised(eta, effects)
@@ -211,31 +209,33 @@ class _Likelihood:
             ]
             steps = self._solve(self._factor(self.trials * mu * (1.0 - mu), deviations), slope)
             for halving in range(HALVINGS):
-                tried = [one + step / 2**halving for one, step in zip(effects, steps, strict=True)]
+                tried = [effect + step / 2**halving for effect, step in zip(effects, steps, strict=True)]
                 eta = self._linear(base, deviations, tried)
                 if (lower := self._penalised(eta, tried)) <= value + 1e-12 * abs(value):
                     break
             effects, value = tried, lower
-            if max(float(np.abs(one).max()) for one in steps) < LAST_STEP:
+            if max(float(np.abs(step).max()) for step in steps) < LAST_STEP:
                 break
         self.modes = effects
-        return effects, eta
+        return effects, eta, value
 
     def __call__(self, parameters: Floats) -> tuple[float, Floats]:
         p = self.fixed.shape[1]
         deviations = parameters[p:]
-        effects, eta = self._mode(self.fixed @ parameters[:p], deviations)
+        effects, eta, penalised = self._mode(self.fixed @ parameters[:p], deviations)
         mu = expit(eta)
         error, weights = self.successes - self.trials * mu, self.trials * mu * (1.0 - mu)
         factor = self._factor(weights, deviations)
-        deviance = self._penalised(eta, effects) + factor.log_determinant + self.constant
+        deviance = penalised + factor.log_determinant + self.constant
         shares = self._shares(factor, deviations)
         leverage = sum(
             (deviation * share for deviation, share in zip(deviations, shares, strict=True)),
             np.zeros(mu.size),
         )
         v = weights * (1.0 - 2.0 * mu) * leverage
-        t = self._solve(factor, [one * self._sums(place, v) for place, one in enumerate(deviations)])
+        t = self._solve(
+            factor, [deviation * self._sums(place, v) for place, deviation in enumerate(deviations)]
+        )
         moved = v - weights * self._linear(np.zeros(mu.size), deviations, t)
         gradient = np.empty(parameters.size)
         gradient[:p] = self.fixed.T @ (moved - 2.0 * error)
@@ -252,11 +252,11 @@ class _Likelihood:
         """Per term and row: the term's level's row of H^-1 times S z of the row; their s-weighted sum is leverage."""
         inverse = cho_solve(factor.lower, np.eye(factor.cross.shape[0]))
         with_largest = inverse @ factor.cross / factor.diagonal  # minus the block of H^-1
-        own = (1.0 + (factor.cross * with_largest).sum(axis=0)) / factor.diagonal
+        of_largest = (1.0 + (factor.cross * with_largest).sum(axis=0)) / factor.diagonal
         a = self.largest
         codes = self.codes[a]
         shares = [np.zeros(codes.size) for _ in self.sizes]
-        shares[a] += deviations[a] * own[codes]
+        shares[a] += deviations[a] * of_largest[codes]
         for number, place in enumerate(self.rest):
             rows = self.starts[number] + self.codes[place]
             joint = with_largest[rows, codes]

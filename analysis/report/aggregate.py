@@ -160,7 +160,7 @@ def gain_table(gains: Sequence[AggregateGain]) -> Table:
         row = [gain.target, gain.metric, *(() if one_condition else (gain.condition,)), gain.group or "–"]
         row += [_languages(gain), *(() if bare else (f"{gain.baseline_runs}/{gain.runs}",))]
         row += [*(number(value, 1).lstrip("+") for value in (gain.baseline, gain.score))]
-        row += [shown(gain.on(measure), measure) for measure in MEASURES]
+        row += [shown(gain[measure], measure) for measure in MEASURES]
         if not bare:
             row.append(
                 "–" if gain.interval is None else f"[{', '.join(number(end, 2) for end in gain.interval)}]"
@@ -262,7 +262,7 @@ def gain_figure(
 
 def _record(row: str, gain: AggregateGain) -> Record:
     low, high = gain.interval or (None, None)
-    text = {scale: f"{row}: {shown(gain.on(scale), scale)} {MEASURE_NAMES[scale]}" for scale in SCALES}
+    text = {scale: f"{row}: {shown(gain[scale], scale)} {MEASURE_NAMES[scale]}" for scale in SCALES}
     return {
         "row": row, "target": gain.target, "condition": gain.condition, "legend": gain.group or "other",
         "colour": COLOURS.get(gain.group, MUTED), "hollow": False, "text": text,

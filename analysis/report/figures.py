@@ -7,9 +7,9 @@ import numpy as np
 
 from xeval.analysis.checks.robustness import Band
 from xeval.analysis.checks.sensitivity import Specification
+from xeval.analysis.estimate.arrays import Estimates
 from xeval.analysis.estimate.estimands import GRID, KEY
 from xeval.analysis.estimate.variance import SCALES, Floats, Scale
-from xeval.analysis.frame.arrays import Both
 from xeval.analysis.frame.same_source import same_source
 from xeval.analysis.models.languages import covariate
 from xeval.analysis.report.from_items import FromItems, Histogram, histogram
@@ -36,17 +36,17 @@ COLOURS = {group: f"group-{place}" for place, group in enumerate(GROUPS)}
 """Group -> the name of its colour."""
 
 
-def intervals(both: Both) -> Record:
+def intervals(both: Estimates) -> Record:
     """``points`` and ``logit`` as [value, low, high, items low, items high]; low and high are None for one run."""
     found: Record = {}
     for scale in SCALES:
-        estimate = both.on(scale)
+        estimate = both[scale]
         ends = estimate.interval() if estimate.seeds_estimable else (None, None)
         found[scale] = [estimate.value, *ends, *estimate.items_interval()]
     return found
 
 
-def _line(row: str, both: Both, *, colour: str, label: str = "", **more: Any) -> Record:
+def _line(row: str, both: Estimates, *, colour: str, label: str = "", **more: Any) -> Record:
     texts = {scale: f"{label or row}: {interval(both, scale)} {UNITS[scale]}" for scale in SCALES}
     hollow = not both.points.seeds_estimable
     return {"row": row, "colour": colour, "hollow": hollow, "text": texts, **intervals(both), **more}
@@ -57,11 +57,11 @@ def verdict(analysis: Analysis, scale: Scale) -> Figure | None:
     contrast = analysis.contrasts.get(KEY.name)
     if contrast is None:
         return None
-    estimate, margin = contrast.mean.on(scale), analysis.verdict.margins[scale]
-    record = _line("C", contrast.mean, colour=COLOURS[MULTI_HOP_QA], label=f"C, {KEY.formula}", diamond=True)
+    estimate, margin = contrast[scale], analysis.verdict.margins[scale]
+    record = _line("C", contrast, colour=COLOURS[MULTI_HOP_QA], label=f"C, {KEY.formula}", diamond=True)
     if estimate.seeds_estimable:
-        record[scale][3:] = estimate.interval(equivalence_level(contrast.mean))
-    level = f"{100 * equivalence_level(contrast.mean):g} %"
+        record[scale][3:] = estimate.interval(equivalence_level(contrast))
+    level = f"{100 * equivalence_level(contrast):g} %"
     bars = (
         f"Thin bar: its {percent(analysis)} two-way (seed × item cluster) t interval; thick bar: its {level} interval, "
         "which the test of no difference uses."
@@ -72,7 +72,7 @@ def verdict(analysis: Analysis, scale: Scale) -> Figure | None:
     return Figure(
         name=f"verdict-{scale}",
         kind="intervals",
-        title=f"C in {UNITS[scale]}: {interval(contrast.mean, scale)}; margin ±{margin:g}",
+        title=f"C in {UNITS[scale]}: {interval(contrast, scale)}; margin ±{margin:g}",
         caption=(
             f"C: mean gain on multi-hop QA minus mean gain on classification. {bars} Shaded: the margin of ±{margins} "
             f"that counts as no difference. {size_of_contrast(analysis)}"
@@ -88,9 +88,7 @@ def forest(analysis: Analysis) -> Figure | None:
     for name, contrast in analysis.contrasts.items():
         if contrast.form not in GRID:
             label = f"{name}, {contrast.form.formula}"
-            records.append(
-                _line(name, contrast.mean, colour=INK, label=label, legend="contrasts", diamond=True)
-            )
+            records.append(_line(name, contrast, colour=INK, label=label, legend="contrasts", diamond=True))
     if not records:
         return None
     return Figure(
@@ -115,7 +113,7 @@ def _group_lines(analysis: Analysis, group: str) -> list[Record]:
     gains = [
         gain
         for target in analysis.group(group)
-        for gain in analysis.tasks
+        for gain in analysis.gains.tasks
         if gain.subject == target.name and gain.condition != MEAN
     ]
     for gain in gains:
@@ -123,8 +121,8 @@ def _group_lines(analysis: Analysis, group: str) -> list[Record]:
         label = f"{gain.subject} after {gain.condition}{kept}"
         keys = {"legend": group, "target": gain.subject, "condition": gain.condition}
         row = f"{gain.subject} · {gain.condition}"
-        records.append(_line(row, gain.both, colour=colour, label=label, **keys))
-    means = [gain.both for gain in analysis.groups if (gain.condition, gain.subject) == (MEAN, group)]
+        records.append(_line(row, gain, colour=colour, label=label, **keys))
+    means = [gain for gain in analysis.gains.groups if (gain.condition, gain.subject) == (MEAN, group)]
     if means and len(gains) > 1:
         label = f"mean of {group}, {len(gains)} gains"
         records.append(
@@ -171,13 +169,13 @@ def conditions(analysis: Analysis, items: FromItems) -> Figure | None:
     )
 
 
-def _condition_line(name: str, both: Both, band: Band | None) -> Record:
+def _condition_line(name: str, both: Estimates, band: Band | None) -> Record:
     """C of a task: its own interval, and thinner the band that holds together with those of the others."""
     record = _one_bar(_line(name, both, colour=COLOURS[MULTI_HOP_QA], label=f"C({name})", condition=name))
     if band is None:
         return record
     for scale in SCALES:
-        low, high = band.on(scale)
+        low, high = band.intervals[scale]
         record[scale][1:3] = low, high
         record["text"][scale] += f", together with the others {bounds(low, high, DIGITS[scale])}"
     return record
@@ -299,7 +297,7 @@ def hops(analysis: Analysis, items: FromItems) -> Figure | None:
         records.append(
             _line(
                 f"{place}{name} · {gain.hops} hops",
-                gain.both,
+                gain,
                 colour=INK if gain.condition == MEAN else COLOURS[MULTI_HOP_QA],
                 label=f"{gain.target} after {name}, {gain.items:,} items of {gain.hops} hops",
                 target=gain.target,
@@ -332,7 +330,7 @@ def choices(analysis: Analysis) -> Figure | None:
     curve = analysis.robustness.specifications
     if curve is None or curve.varied in ((), ("scale",)):
         return None
-    shown = curve.on("points")
+    shown = curve.at("points")
     varied = [name for name in curve.varied if name != "scale"]
     records = [_specification(place, specification, varied) for place, specification in enumerate(shown)]
     levels = [
@@ -379,10 +377,10 @@ def leave_one_out(analysis: Analysis) -> Figure | None:
     found, key = analysis.robustness.leave_one_out, analysis.contrasts.get(KEY.name)
     if found is None or key is None:
         return None
-    records = [_line("nothing left out", key.mean, colour=COLOURS[MULTI_HOP_QA], diamond=True, label="C")]
+    records = [_line("nothing left out", key, colour=COLOURS[MULTI_HOP_QA], diamond=True, label="C")]
     for part in found:
         row = f"{part.kind} {part.name}"
-        records.append(_line(f"without {row}", part.both, colour=INK, label=f"C without {row}"))
+        records.append(_line(f"without {row}", part, colour=INK, label=f"C without {row}"))
     return Figure(
         name="leave-one-out",
         kind="intervals",
@@ -420,19 +418,17 @@ def control(analysis: Analysis) -> Figure | None:
 
 def shares(analysis: Analysis) -> Figure | None:
     """How much of each variance comes from new items and from new seeds."""
-    listed: list[tuple[str, Both, Record]] = [
-        (name, contrast.mean, {})
-        for name, contrast in analysis.contrasts.items()
-        if contrast.form not in GRID
+    listed: list[tuple[str, Estimates, Record]] = [
+        (name, contrast, {}) for name, contrast in analysis.contrasts.items() if contrast.form not in GRID
     ]
-    listed += [(f"G({gain.subject})", gain.both, {}) for gain in analysis.groups if gain.condition == MEAN]
+    listed += [(f"G({gain.subject})", gain, {}) for gain in analysis.gains.groups if gain.condition == MEAN]
     listed += [
         (
             f"{gain.subject} · {gain.condition}",
-            gain.both,
+            gain,
             {"target": gain.subject, "condition": gain.condition},
         )
-        for gain in analysis.tasks
+        for gain in analysis.gains.tasks
         if gain.condition != MEAN
     ]
     records = []
@@ -467,7 +463,7 @@ def _axes(what: str) -> dict[str, str]:
 
 def heat_map(analysis: Analysis, condition: str) -> Figure:
     """Gain in points per language and target, for one condition."""
-    gains = {(gain.subject, gain.lang): gain.both for gain in analysis.cells if gain.condition == condition}
+    gains = {(gain.subject, gain.lang): gain for gain in analysis.gains.cells if gain.condition == condition}
     signs, largest = marks(analysis), largest_gain(analysis)
     records = []
     for lang in languages_by_distance(analysis):
@@ -507,7 +503,7 @@ def languages_by_distance(analysis: Analysis) -> list[str]:
 
 def largest_gain(analysis: Analysis) -> float:
     """The largest gain or loss of a cell, in points: the end of the colour scale."""
-    return max((abs(gain.both.points.value) for gain in analysis.cells), default=1.0) or 1.0
+    return max((abs(gain.points.value) for gain in analysis.gains.cells), default=1.0) or 1.0
 
 
 def marks(analysis: Analysis) -> dict[tuple[str, str, str], str]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from xeval.analysis.checks.robustness import Missing
+from xeval.analysis.estimate.arrays import Estimates, Study, build
 from xeval.analysis.estimate.estimands import KEY, combine, match, task_gain
 from xeval.analysis.estimate.variance import SCALES, Floats, Scale
-from xeval.analysis.frame.arrays import Both, Study, build
 from xeval.analysis.frame.same_source import same_source
 from xeval.analysis.frame.tidy import main_rows
 from xeval.analysis.result import Analysis
@@ -26,24 +27,22 @@ class Histogram:
 
 
 @dataclass(frozen=True)
-class HopGain:
+class HopGain(Estimates):
     """The gain of one condition (or ``mean``) on the items of a target that need ``hops`` hops."""
 
     target: str
     condition: str
     hops: int
     items: int
-    both: Both
 
 
 @dataclass(frozen=True)
-class HopSlope:
+class HopSlope(Estimates):
     """Gain on the items of most hops minus gain on those of fewest, divided by the hops between."""
 
     target: str
     condition: str
     hops: tuple[int, int]
-    both: Both
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class FromItems:
         left_out: sentences on the numbers of hops whose gain has no interval.
     """
 
-    same_source: Mapping[str, Both]
+    same_source: Mapping[str, Estimates]
     distribution: Mapping[Scale, Histogram] | None
     hop_gains: tuple[HopGain, ...]
     hop_slopes: tuple[HopSlope, ...]
@@ -76,7 +75,7 @@ def from_items(analysis: Analysis) -> FromItems:
     )
 
 
-def _same_source(study: Study) -> dict[str, Both]:
+def _same_source(study: Study) -> dict[str, Estimates]:
     groups = tuple(KEY.signs)
     pairs = [name for group in groups for name in study.in_group(group)]
     found = {}
@@ -84,16 +83,16 @@ def _same_source(study: Study) -> dict[str, Both]:
         if any(same_source(condition, name) for name in pairs):
             matched = match(study, (condition,), groups, keep_same_source=True)
             if matched:
-                found[condition] = study.both(matched.contrast(KEY.signs))
+                found[condition] = study.estimates(matched.contrast(KEY.signs))
     return found
 
 
 def _distribution(analysis: Analysis) -> dict[Scale, Histogram] | None:
     """Replicates of C: the mean over conditions of those of C(k), which are drawn jointly."""
-    drawn = analysis.drawn
-    if drawn is None:
+    resampled = analysis.resampled
+    if isinstance(resampled, Missing):
         return None
-    return {scale: histogram(drawn.conditions[scale].mean(axis=1)) for scale in SCALES}
+    return {scale: histogram(resampled.conditions[scale].mean(axis=1)) for scale in SCALES}
 
 
 def histogram(values: Floats, bins: int = BINS) -> Histogram:
@@ -159,9 +158,11 @@ def _by_hops(known: pd.DataFrame, analysis: Analysis) -> tuple[tuple[HopGain, ..
             weights = {hops: task_gain(members, names[target, hops], common) for hops in listed}
             for hops, weight in weights.items():
                 items = max(study.targets[names[target, hops]].items.values())
-                gains.append(HopGain(target, condition, hops, items, study.both(weight)))
+                found = study.estimates(weight)
+                gains.append(HopGain(found.points, found.logit, target, condition, hops, items))
             ends = (listed[0], listed[-1])
             step = 1.0 / (ends[1] - ends[0])
             difference = combine([(step, weights[ends[1]]), (-step, weights[ends[0]])])
-            slopes.append(HopSlope(target, condition, ends, study.both(difference)))
+            found = study.estimates(difference)
+            slopes.append(HopSlope(found.points, found.logit, target, condition, ends))
     return tuple(gains), tuple(slopes)

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from xeval.analysis.checks.sensitivity import Specification
+from xeval.analysis.estimate.arrays import Estimates
 from xeval.analysis.estimate.estimands import KEY
 from xeval.analysis.estimate.variance import SCALES, Estimate, Scale
-from xeval.analysis.frame.arrays import Both
 from xeval.analysis.report.from_items import FromItems
 from xeval.analysis.report.model import Table
 from xeval.analysis.report.tables import row_key, scale_columns
@@ -28,7 +28,7 @@ from xeval.analysis.report.wording import (
 from xeval.analysis.result import Analysis
 from xeval.conditions import MEAN
 
-HopsRow = tuple[str, str, str, str, Both]
+HopsRow = tuple[str, str, str, str, Estimates]
 """Target, condition, hops, items, value."""
 
 
@@ -51,9 +51,9 @@ def conditions(analysis: Analysis) -> Table | None:
         bands,
         [
             ("condition", lambda band: band.condition),
-            (f"points [{level(analysis)} alone]", lambda band: interval(band.both, "points")),
-            ("band, points", lambda band: bounds(*band.on("points"), DIGITS["points"])),
-            ("band, log-odds", lambda band: bounds(*band.on("logit"), DIGITS["logit"])),
+            (f"points [{level(analysis)} alone]", lambda band: interval(band.estimates, "points")),
+            ("band, points", lambda band: bounds(*band.intervals["points"], DIGITS["points"])),
+            ("band, log-odds", lambda band: bounds(*band.intervals["logit"], DIGITS["logit"])),
             ("p", lambda band: p_value(tests[f"C({band.condition})"].p)),
             ("adjusted p", lambda band: p_value(tests[f"C({band.condition})"].adjusted)),
             ("shown", lambda band: answer(tests[f"C({band.condition})"].rejected, family.opened)),
@@ -138,7 +138,7 @@ def bootstrap(analysis: Analysis) -> Table | None:
         return None
 
     def closed_form_error(scale: Scale) -> str:
-        closed = key.mean.on(scale)
+        closed = key[scale]
         return f"{closed.se if closed.seeds_estimable else closed.variance_items**0.5:.{DIGITS[scale]}f}"
 
     def percentiles(scale: Scale) -> str:
@@ -149,7 +149,7 @@ def bootstrap(analysis: Analysis) -> Table | None:
         SCALES,
         [
             ("C in", lambda scale: UNITS[scale]),
-            (f"closed form [{level(analysis)}]", lambda scale: interval(key.mean, scale)),
+            (f"closed form [{level(analysis)}]", lambda scale: interval(key, scale)),
             ("SE", closed_form_error),
             (f"Multi-Bootstrap [{level(analysis)}]", percentiles),
             ("SE", lambda scale: f"{found[scale].se:.{DIGITS[scale]}f}"),
@@ -159,7 +159,7 @@ def bootstrap(analysis: Analysis) -> Table | None:
             f"Percentile interval of {replicates(analysis)} replicates that draw runs and item clusters anew, "
             "crossed, beside the closed form that the verdict stands on. With few runs the percentile interval is too "
             f"short where runs differ much, and too long where they do not. {size_of_contrast(analysis)}"
-            + items_only(not key.mean.points.seeds_estimable)
+            + items_only(not key.points.seeds_estimable)
         ),
     )
 
@@ -171,7 +171,7 @@ def choices(analysis: Analysis) -> Table | None:
         return None
     rows = []
     for name in ("", *curve.varied):
-        shown = curve.specifications if name == "scale" else curve.on("points")
+        shown = curve.specifications if name == "scale" else curve.at("points")
         for value in dict.fromkeys(sorted(made.choices.get(name, "all") for made in shown)):
             listed = [made for made in shown if made.choices.get(name, "all") == value]
             rows.append((name or "all, in points", value if name else "", listed))
@@ -179,7 +179,7 @@ def choices(analysis: Analysis) -> Table | None:
         title="Specification curve",
         caption=(
             f"C under every combination of choices that changes something in these data, "
-            f"{len(curve.on('points'))} on each scale, in points where the scale is not named; subsets of targets are "
+            f"{len(curve.at('points'))} on each scale, in points where the scale is not named; subsets of targets are "
             f"crossed with languages and same-source rule only. {size_of_contrast(analysis)} All specifications "
             "share the same data: how many of them agree is no test. Shown: the specification's own "
             f"{percent(analysis)} interval over new seeds and items leaves out 0, not corrected for "
@@ -213,9 +213,9 @@ def leave_one_out(analysis: Analysis) -> Table | None:
     if found is None or key is None:
         return None
 
-    parts = [("nothing", "", key.mean), *((part.kind, part.name, part.both) for part in found)]
+    parts = [("nothing", "", key), *((part.kind, part.name, part) for part in found)]
 
-    def both(part: tuple[str, str, Both]) -> Both:
+    def both(part: tuple[str, str, Estimates]) -> Estimates:
         return part[2]
 
     return Table.of(
@@ -224,7 +224,7 @@ def leave_one_out(analysis: Analysis) -> Table | None:
         title="C without one part",
         caption=(
             "C with one target, language or intermediate task left out, each with its own two-way t interval. "
-            f"{size_of_contrast(analysis)}" + items_only(not key.mean.points.seeds_estimable)
+            f"{size_of_contrast(analysis)}" + items_only(not key.points.seeds_estimable)
         ),
         labels=2,
         strong=frozenset({0}),
@@ -243,7 +243,7 @@ def other_scales(analysis: Analysis) -> Table | None:
         caption=(
             "A difference of gains that changes its sign with the scale may tell no more than where the baselines lie. "
             "The verdict uses points and log-odds; these stand beside it, each with its own two-way t interval. "
-            f"{size_of_contrast(analysis)}" + items_only(not key.mean.points.seeds_estimable)
+            f"{size_of_contrast(analysis)}" + items_only(not key.points.seeds_estimable)
         ),
         columns=("scale", "unit", f"C [{level(analysis)}]"),
         rows=tuple((found.scale, found.unit, with_interval(found.estimate, 3)) for found in scales),
@@ -263,15 +263,14 @@ def _answers(analysis: Analysis) -> Callable[[bool, bool], str]:
 def hops(analysis: Analysis, items: FromItems) -> Table:
     """Gain by hops within each multi-hop target, and the change per hop."""
     rows: list[HopsRow] = [
-        (gain.target, gain.condition, str(gain.hops), f"{gain.items:,}", gain.both)
-        for gain in items.hop_gains
+        (gain.target, gain.condition, str(gain.hops), f"{gain.items:,}", gain) for gain in items.hop_gains
     ]
     rows += [
-        (slope.target, slope.condition, f"per hop, {slope.hops[0]} to {slope.hops[1]}", "", slope.both)
+        (slope.target, slope.condition, f"per hop, {slope.hops[0]} to {slope.hops[1]}", "", slope)
         for slope in items.hop_slopes
     ]
 
-    def both(row: HopsRow) -> Both:
+    def both(row: HopsRow) -> Estimates:
         return row[4]
 
     return Table.of(
@@ -299,16 +298,16 @@ def hops(analysis: Analysis, items: FromItems) -> Table:
 def components(analysis: Analysis) -> Table:
     """Standard errors from items and from seeds, in points."""
     rows: list[tuple[str, str, Estimate, dict[str, str]]] = [
-        (name, "", contrast.mean.points, {}) for name, contrast in analysis.contrasts.items()
+        (name, "", contrast.points, {}) for name, contrast in analysis.contrasts.items()
     ]
     rows += [
-        (f"G({gain.subject})", condition_name(gain.condition), gain.both.points, {})
-        for gain in analysis.groups
+        (f"G({gain.subject})", condition_name(gain.condition), gain.points, {})
+        for gain in analysis.gains.groups
         if gain.condition == MEAN
     ]
     rows += [
-        (gain.subject, gain.condition, gain.both.points, row_key(gain.subject, gain.condition))
-        for gain in analysis.tasks
+        (gain.subject, gain.condition, gain.points, row_key(gain.subject, gain.condition))
+        for gain in analysis.gains.tasks
         if gain.condition != MEAN
     ]
     return Table(

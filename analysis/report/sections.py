@@ -157,7 +157,7 @@ def _gains(analysis: Analysis) -> Blocks:
 
 
 def _targets(analysis: Analysis) -> Blocks:
-    if not analysis.tasks:
+    if not analysis.gains.tasks:
         yield _missing("No target has a gain in a transfer language.")
     yield _figures(figures.forest(analysis))
     yield tables.task_gains(analysis)
@@ -295,8 +295,8 @@ def _variance(analysis: Analysis) -> Blocks:
     drawn = _figures(figures.shares(analysis))
     yield drawn or _missing("Every trained condition has one run: no variance between seeds is known.")
     yield replace(robustness.components(analysis), folded=drawn is not None)
-    yield from map(_regression, analysis.regressions)
-    if not analysis.regressions:
+    yield from map(_regression, analysis.models)
+    if not analysis.models:
         yield _missing("No regression was fitted.")
 
 

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from xeval.analysis.estimate import estimands as forms
+from xeval.analysis.estimate.arrays import Estimates
+from xeval.analysis.estimate.gains import Gain, Score
 from xeval.analysis.estimate.variance import SCALES, Scale
-from xeval.analysis.frame.arrays import Both
 from xeval.analysis.report.figures import languages_by_distance, marks
 from xeval.analysis.report.model import Column, Row, Table
 from xeval.analysis.report.wording import (
@@ -23,7 +24,7 @@ from xeval.analysis.report.wording import (
     sample,
     seed_name,
 )
-from xeval.analysis.result import Analysis, Gain, Score
+from xeval.analysis.result import Analysis
 from xeval.conditions import (
     BASELINE,
     CLASSIFICATION,
@@ -35,20 +36,20 @@ from xeval.conditions import (
     SINGLE_HOP_QA,
 )
 
-GroupRow = tuple[str, str, Both, Sequence[str]]
+GroupRow = tuple[str, str, Estimates, Sequence[str]]
 """Name, formula, value, and the names of the targets."""
 
 
 def summary(analysis: Analysis) -> Table | None:
     """Table 1: group gains and contrasts, averaged over the single intermediate tasks; None without transfer."""
     rows: list[GroupRow] = []
-    for gain in analysis.groups:
+    for gain in analysis.gains.groups:
         if gain.condition == MEAN:
             names = [target.name for target in analysis.group(gain.subject)]
-            rows.append((f"G({gain.subject})", count(len(names), "target"), gain.both, names))
+            rows.append((f"G({gain.subject})", count(len(names), "target"), gain, names))
     groups = len(rows)
     rows += [
-        (name, contrast.form.formula, contrast.mean, analysis.differ(contrast))
+        (name, contrast.form.formula, contrast, analysis.differ(contrast))
         for name, contrast in analysis.contrasts.items()
         if contrast.form not in forms.GRID
     ]
@@ -56,7 +57,7 @@ def summary(analysis: Analysis) -> Table | None:
         return None
     answers = {True: "yes", False: "no", None: "–"}
 
-    def value(row: GroupRow) -> Both:
+    def value(row: GroupRow) -> Estimates:
         return row[2]
 
     margins, inner = analysis.verdict.margins, 200 * analysis.method.confidence - 100
@@ -147,7 +148,7 @@ def grid(analysis: Analysis) -> Table | None:
         return None
     corner = found[forms.GRID[0].name]
     gain = {group: interval(both, "points") for group, both in corner.parts.items()}
-    apart = {name: interval(contrast.mean, "points") for name, contrast in found.items()}
+    apart = {name: interval(contrast, "points") for name, contrast in found.items()}
     return Table(
         title="Answer format × hops",
         caption=(
@@ -182,7 +183,7 @@ def grid(analysis: Analysis) -> Table | None:
 def retrieval(analysis: Analysis) -> Table | None:
     """Gains on retrieval, which needs no target training; None where there is none."""
     names = {target.name for target in analysis.group(RETRIEVAL)}
-    gains = [gain for gain in _unique_means(analysis.tasks) if gain.subject in names]
+    gains = [gain for gain in _unique_means(analysis.gains.tasks) if gain.subject in names]
     if not gains:
         return None
     return Table.of(
@@ -201,7 +202,7 @@ def retrieval(analysis: Analysis) -> Table | None:
 def task_gains(analysis: Analysis) -> Table | None:
     """G(k,t) with both intervals; None without transfer."""
     groups = {target.name: target.group for target in analysis.targets.values()}
-    gains = sorted(_unique_means(analysis.tasks), key=lambda gain: GROUPS.index(groups[gain.subject]))
+    gains = sorted(_unique_means(analysis.gains.tasks), key=lambda gain: GROUPS.index(groups[gain.subject]))
     if not gains:
         return None
     (target, condition), (points, logit) = GAIN_NAMES, scale_columns(analysis, _both)
@@ -212,9 +213,9 @@ def task_gains(analysis: Analysis) -> Table | None:
             ("group", lambda gain: groups[gain.subject]),
             condition,
             points,
-            ("items only", lambda gain: bounds(*gain.both.points.items_interval(), 2)),
+            ("items only", lambda gain: bounds(*gain.points.items_interval(), 2)),
             logit,
-            ("clusters", lambda gain: f"{gain.both.points.clusters:,}"),
+            ("clusters", lambda gain: f"{gain.points.clusters:,}"),
         ],
         keys=_gain_key,
         title="Gain per target and condition",
@@ -233,9 +234,9 @@ def cell_gains(analysis: Analysis, condition: str) -> Table:
     targets = [target.name for group in GROUPS for target in analysis.group(group)]
     signs = marks(analysis)
     cells = {
-        (gain.lang, gain.subject): number(gain.both.points.value, 1)
+        (gain.lang, gain.subject): number(gain.points.value, 1)
         + signs.get((condition, gain.subject, gain.lang), "")
-        for gain in analysis.cells
+        for gain in analysis.gains.cells
         if gain.condition == condition
     }
     return Table(
@@ -359,10 +360,10 @@ def _score(score: Score | None) -> str:
 
 def _star(analysis: Analysis) -> str:
     """What the star means, where some gain has it."""
-    return items_only(any(not gain.both.points.seeds_estimable for gain in analysis.tasks))
+    return items_only(any(not gain.points.seeds_estimable for gain in analysis.gains.tasks))
 
 
-def scale_columns(analysis: Analysis, both: Callable[[Row], Both]) -> list[Column[Row]]:
+def scale_columns(analysis: Analysis, both: Callable[[Row], Estimates]) -> list[Column[Row]]:
     """Estimate and interval in points and in log-odds."""
 
     def column(scale: Scale) -> Column[Row]:
@@ -371,8 +372,8 @@ def scale_columns(analysis: Analysis, both: Callable[[Row], Both]) -> list[Colum
     return [column(scale) for scale in SCALES]
 
 
-def _estimates(analysis: Analysis, both: Callable[[Row], Both]) -> list[Column[Row]]:
-    """Both scales, degrees of freedom, and the seeds' share of the variance."""
+def _estimates(analysis: Analysis, both: Callable[[Row], Estimates]) -> list[Column[Row]]:
+    """Estimates scales, degrees of freedom, and the seeds' share of the variance."""
 
     def df(row: Row) -> str:
         points = both(row).points
@@ -384,13 +385,13 @@ def _estimates(analysis: Analysis, both: Callable[[Row], Both]) -> list[Column[R
     return [*scale_columns(analysis, both), ("df", df), ("seeds", share)]
 
 
-def _known(both: Both, text: str) -> str:
+def _known(both: Estimates, text: str) -> str:
     """The text, where the variance between seeds is known."""
     return text if both.points.seeds_estimable else "–"
 
 
-def _both(gain: Gain) -> Both:
-    return gain.both
+def _both(gain: Gain) -> Estimates:
+    return gain
 
 
 def _unique_means(gains: Sequence[Gain]) -> list[Gain]:

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from xeval.analysis.estimate.arrays import Estimates, Target
 from xeval.analysis.estimate.estimands import KEY
 from xeval.analysis.estimate.variance import Estimate, Scale
-from xeval.analysis.frame.arrays import Both, Target
 from xeval.analysis.result import Analysis
 from xeval.conditions import BASELINE, MEAN
 
@@ -54,9 +54,9 @@ def with_interval(estimate: Estimate, digits: int) -> str:
     )
 
 
-def interval(both: Both, scale: Scale) -> str:
+def interval(both: Estimates, scale: Scale) -> str:
     """The same on one of the two scales of the verdict."""
-    return with_interval(both.on(scale), DIGITS[scale])
+    return with_interval(both[scale], DIGITS[scale])
 
 
 def p_value(value: float) -> str:
@@ -222,7 +222,7 @@ def size_of_contrast(analysis: Analysis) -> str:
     return (
         f"C: {count(len(used), 'target')}, {count(len(key.languages), 'shared language')}, "
         f"{count(len(key.conditions), 'condition')}, {spread(baseline)} baseline and {spread(condition)} condition "
-        f"runs per target, {key.mean.points.clusters:,} item clusters."
+        f"runs per target, {key.points.clusters:,} item clusters."
     )
 
 

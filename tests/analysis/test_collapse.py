@@ -15,7 +15,7 @@ from support import synthetic
 
 from xeval.analysis import analyse
 from xeval.analysis.checks.collapse import collapsed_runs
-from xeval.analysis.frame.arrays import build
+from xeval.analysis.estimate.arrays import build
 from xeval.analysis.frame.tidy import check
 from xeval.analysis.report import Widget, analysis_report, write
 from xeval.analysis.report.render.console import summary
@@ -47,14 +47,13 @@ def one_label(frame, run) -> pd.DataFrame:
 
 def found(frame, **options):
     return {
-        (run.target, run.condition, run.seed): run.reason
-        for run in analyse(frame, models=False, **options).collapse.runs
+        (run.target, run.condition, run.seed): run.reason for run in analyse(frame, **options).collapse.runs
     }
 
 
 def test_sound_runs_are_not_called_collapsed():
-    assert analyse(sound(), models=False).collapse is None
-    assert analyse(sound().drop(columns="chance"), models=False).collapse is None
+    assert analyse(sound()).collapse is None
+    assert analyse(sound().drop(columns="chance")).collapse is None
 
 
 def test_a_run_at_chance_in_english_is_collapsed_whatever_it_scores_elsewhere():
@@ -65,10 +64,7 @@ def test_a_run_at_chance_in_english_is_collapsed_whatever_it_scores_elsewhere():
     assert set(reasons) == {("pairs", "none", 0)}
     assert reasons["pairs", "none", 0].startswith("not above chance in en (")
     abroad = of_run(frame) & (frame["lang"] != "en")
-    assert (
-        analyse(frame.assign(num=frame["num"].mask(abroad, guesses.astype(float))), models=False).collapse
-        is None
-    )
+    assert analyse(frame.assign(num=frame["num"].mask(abroad, guesses.astype(float)))).collapse is None
 
 
 def test_without_english_the_mean_over_all_languages_counts():
@@ -77,7 +73,7 @@ def test_without_english_the_mean_over_all_languages_counts():
     reasons = found(frame.assign(num=frame["num"].mask(of_run(frame), guesses)))
     assert reasons["pairs", "none", 0].startswith("not above chance in the mean over 3 languages")
     one_language = of_run(frame) & (frame["lang"] == "de")
-    assert analyse(frame.assign(num=frame["num"].mask(one_language, guesses)), models=False).collapse is None
+    assert analyse(frame.assign(num=frame["num"].mask(one_language, guesses))).collapse is None
 
 
 def test_what_the_store_says_of_a_run_counts_without_chance():
@@ -91,7 +87,7 @@ def test_what_the_store_says_of_a_run_counts_without_chance():
         ("chains", "mnli", 2): "the loss stayed at the constant's",
     }
     elsewhere = frame.assign(constant=of_run(frame, seed=1) & (frame["lang"] == "sw"))
-    assert analyse(elsewhere, models=False).collapse is None
+    assert analyse(elsewhere).collapse is None
     no_english = elsewhere[elsewhere["lang"] == "sw"]
     assert found(no_english) == {("pairs", "none", 1): "the same prediction for every item in every language"}
     with pytest.raises(DataError, match="constant is 'entailment'; give true or false"):
@@ -105,7 +101,7 @@ def test_equal_item_scores_in_all_languages_tell_of_one_answer_without_chance():
     nothing = frame.assign(num=frame["num"].mask(of_run(frame), 0.0))
     assert found(nothing) == {("pairs", "none", 0): "the same score on every item (0.0)"}
     perfect = frame.assign(num=frame["num"].mask(of_run(frame), 1.0))
-    assert analyse(perfect, models=False).collapse is None
+    assert analyse(perfect).collapse is None
 
 
 @pytest.mark.parametrize("correlated", [False, True])
@@ -130,17 +126,17 @@ def test_a_guessing_run_passes_as_sound_in_at_most_one_of_twenty_cases(correlate
 
 def test_gains_and_the_contrast_are_given_with_and_without_collapsed_runs():
     frame = one_label(sound(), of_run(sound()))
-    analysis = analyse(frame, models=False)
+    analysis = analyse(frame)
     compared = {one.name: one for one in analysis.collapse.compared}
     assert set(compared) == {"C", "G(classification)", "pairs after mnli"}
-    clean = analyse(frame[~of_run(frame)], incomplete="drop", models=False)
-    for name, both in (("C", clean.contrasts["C"].mean), ("pairs after mnli", clean.tasks[-1].both)):
+    clean = analyse(frame[~of_run(frame)], incomplete="drop")
+    for name, both in (("C", clean.contrasts["C"]), ("pairs after mnli", clean.gains.tasks[-1])):
         assert compared[name].without.points.value == pytest.approx(both.points.value, abs=1e-12)
         assert compared[name].without.logit.low == pytest.approx(both.logit.low, abs=1e-9)
         assert compared[name].all_runs.points.value - both.points.value == pytest.approx(
-            analysis.contrasts["C"].mean.points.value - clean.contrasts["C"].mean.points.value
+            analysis.contrasts["C"].points.value - clean.contrasts["C"].points.value
             if name == "C"
-            else analysis.tasks[-1].both.points.value - both.points.value
+            else analysis.gains.tasks[-1].points.value - both.points.value
         )
     assert (
         compared["pairs after mnli"].all_runs.points.value
@@ -152,8 +148,8 @@ def test_the_outcome_without_collapsed_runs_is_told_where_it_differs():
     """Half of the baselines of classification give one label: what looks like a gain there is none."""
     frame = sound(seeds={"none": 2, "mnli": 3})
     frame = one_label(frame, of_run(frame))
-    analysis = analyse(frame, models=False)
-    without = analyse(frame[~of_run(frame)], incomplete="drop", models=False)
+    analysis = analyse(frame)
+    without = analyse(frame[~of_run(frame)], incomplete="drop")
     assert (
         analysis.collapse.headline
         == without.verdict.headline
@@ -162,14 +158,14 @@ def test_the_outcome_without_collapsed_runs_is_told_where_it_differs():
     assert (
         f"“{without.verdict.headline}” instead of “{analysis.verdict.headline}”" in analysis.collapse.sentence
     )
-    paired = analyse(one_label(sound(), of_run(sound())), paired=True, models=False)
+    paired = analyse(one_label(sound(), of_run(sound())), paired=True)
     assert {one.name for one in paired.collapse.compared} == {"C", "G(classification)", "pairs after mnli"}
 
 
 def test_a_target_whose_baseline_runs_all_collapsed_has_nothing_without_them():
     frame = sound()
     frame = one_label(frame, (frame["target"] == "pairs") & (frame["condition"] == "none"))
-    analysis = analyse(frame, models=False)
+    analysis = analyse(frame)
     assert len(analysis.collapse.runs) == 3
     assert {one.without for one in analysis.collapse.compared} == {None}
     assert "No verdict: gains only" in analysis.collapse.sentence
@@ -179,7 +175,7 @@ def test_a_target_whose_baseline_runs_all_collapsed_has_nothing_without_them():
 def test_page_markdown_json_latex_and_console_tell_of_collapsed_runs_and_of_a_smoke_run(tmp_path):
     frame = one_label(sound(), of_run(sound()))
     limits = frame["target"].map({"pairs": 120.0})
-    analysis = replace(analyse(frame.assign(limit=limits), models=False), totals={"pairs": 5010})
+    analysis = replace(analyse(frame.assign(limit=limits)), totals={"pairs": 5010})
     browser = Widget("items", "Items that changed", "<p>one</p>")
     report = analysis_report(analysis, title="Collapsed", widgets=[browser])
     write(report, tmp_path)
@@ -227,8 +223,8 @@ def captions_of(part) -> list[str]:
 
 def test_what_is_known_of_the_number_of_items_is_said():
     frame = sound()
-    assert smoke(analyse(frame.assign(limit=np.nan), models=False)) == ""
-    limited = analyse(frame.assign(limit=120), models=False)
+    assert smoke(analyse(frame.assign(limit=np.nan))) == ""
+    limited = analyse(frame.assign(limit=120))
     assert smoke(limited) == "Smoke run (--limit): the first 120 items of each language, not the test set."
     both = replace(limited, totals={"pairs": 5010, "chains": 120})
     assert smoke(both).startswith(

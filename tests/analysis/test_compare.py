@@ -40,13 +40,13 @@ def single() -> pd.DataFrame:
 def test_conditions_with_several_runs_have_the_two_way_intervals_of_the_analysis(several):
     found = {task.task: task for task in compare(several, "none", "mnli").tasks}
     analysis = analyse(several)
-    for cell in analysis.cells:
+    for cell in analysis.gains.cells:
         (one,) = (d for d in found[cell.subject].languages if d.lang == cell.lang)
-        assert one.estimate == cell.both.points
-        assert one.p_value == cell.both.points.p_value
+        assert one.estimate == cell.points
+        assert one.p_value == cell.points.p_value
         assert one.b - one.a == pytest.approx(one.estimate.value)
-    for gain in analysis.tasks:
-        assert found[gain.subject].mean.estimate.interval() == pytest.approx(gain.both.points.interval())
+    for gain in analysis.gains.tasks:
+        assert found[gain.subject].mean.estimate.interval() == pytest.approx(gain.points.interval())
     assert not found["pairs"].items_only
     assert found["pairs"].runs == (3, 3)
     assert not any(one.exact for one in found["pairs"].languages)

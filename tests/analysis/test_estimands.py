@@ -7,7 +7,7 @@ from support import synthetic
 
 from xeval.analysis import analyse
 from xeval.analysis.estimate import estimands
-from xeval.analysis.frame.arrays import build
+from xeval.analysis.estimate.arrays import build
 from xeval.analysis.frame.tidy import check
 
 
@@ -44,29 +44,29 @@ def test_gains_and_contrasts_follow_their_definitions(frame, analysis, scale):
         for (condition, target, lang), value in level.items()
         if condition != "none"
     }
-    for cell in analysis.cells:
-        assert cell.both.on(scale).value == pytest.approx(gain[cell.condition, cell.subject, cell.lang])
+    for cell in analysis.gains.cells:
+        assert cell[scale].value == pytest.approx(gain[cell.condition, cell.subject, cell.lang])
     spans = np.mean([gain["mnli", "spans", lang] for lang in ("de", "sw", "hi")])
-    found = {(one.condition, one.subject): one.both.on(scale).value for one in analysis.tasks}
+    found = {(one.condition, one.subject): one[scale].value for one in analysis.gains.tasks}
     assert found["mnli", "spans"] == pytest.approx(spans)
 
     def shared(target):
         return np.mean([gain[c, target, lang] for c in ("mnli", "squad") for lang in ("de", "sw")])
 
-    contrast = {name: one.mean.on(scale).value for name, one in analysis.contrasts.items()}
+    contrast = {name: one[scale].value for name, one in analysis.contrasts.items()}
     assert contrast["C"] == pytest.approx(shared("chains") - shared("pairs"))
     assert contrast["C_QA"] == pytest.approx(shared("chains") - shared("spans"))
     assert contrast["C"] == pytest.approx(contrast["C_QA"] + contrast["C − C_QA"])
     key = analysis.contrasts["C"]
-    assert key.mean.on(scale).value == pytest.approx(
-        key.parts["multi-hop QA"].on(scale).value - key.parts["classification"].on(scale).value
+    assert key[scale].value == pytest.approx(
+        key.parts["multi-hop QA"][scale].value - key.parts["classification"][scale].value
     )
-    assert np.mean([one.on(scale).value for one in key.by_condition.values()]) == pytest.approx(contrast["C"])
+    assert np.mean([one[scale].value for one in key.by_condition.values()]) == pytest.approx(contrast["C"])
 
 
 def test_english_is_no_transfer_language(analysis):
     assert analysis.contrasts["C"].languages == ("de", "sw")
-    assert any(cell.lang == "en" for cell in analysis.cells)
+    assert any(cell.lang == "en" for cell in analysis.gains.cells)
 
 
 def test_mixtures_are_reported_apart():
@@ -78,7 +78,7 @@ def test_mixtures_are_reported_apart():
     key = analysis.contrasts["C"]
     assert set(key.by_condition) == {"mnli", "squad", "mnli+squad"}
     singles = [key.by_condition[name].points.value for name in ("mnli", "squad")]
-    assert key.mean.points.value == pytest.approx(np.mean(singles))
+    assert key.points.value == pytest.approx(np.mean(singles))
 
 
 def test_languages_are_matched_pair_by_pair():
@@ -122,8 +122,8 @@ def test_names_of_seeds_items_and_languages_change_nothing(frame, analysis):
     )
     other, key = analyse(renamed).contrasts["C"], analysis.contrasts["C"]
     for scale in ("points", "logit"):
-        assert other.mean.on(scale).value == pytest.approx(key.mean.on(scale).value, rel=1e-9)
-        assert other.mean.on(scale).interval() == pytest.approx(key.mean.on(scale).interval(), rel=1e-9)
+        assert other[scale].value == pytest.approx(key[scale].value, rel=1e-9)
+        assert other[scale].interval() == pytest.approx(key[scale].interval(), rel=1e-9)
 
 
 def test_splitting_a_cluster_into_rows_changes_nothing(frame, analysis):
@@ -131,9 +131,9 @@ def test_splitting_a_cluster_into_rows_changes_nothing(frame, analysis):
     key = ["condition", "target", "group", "seed", "lang", "cluster_id", "hops", "metric"]
     merged = frame.groupby(key, as_index=False)[["num", "den"]].sum()
     merged["item_id"] = merged["cluster_id"]
-    other = analyse(merged).contrasts["C"].mean
-    assert other.points.interval() == pytest.approx(analysis.contrasts["C"].mean.points.interval())
-    assert other.logit.interval() == pytest.approx(analysis.contrasts["C"].mean.logit.interval())
+    other = analyse(merged).contrasts["C"]
+    assert other.points.interval() == pytest.approx(analysis.contrasts["C"].points.interval())
+    assert other.logit.interval() == pytest.approx(analysis.contrasts["C"].logit.interval())
 
 
 def test_swapping_condition_and_baseline_flips_the_sign():
@@ -142,11 +142,11 @@ def test_swapping_condition_and_baseline_flips_the_sign():
     # A parent per target: otherwise only the intermediate condition's runs are taken to be shared by the targets.
     frame = frame.assign(parent=frame["condition"] + frame["target"] + frame["seed"].astype(str))
     swapped = frame.assign(condition=frame["condition"].map({"none": "mnli", "mnli": "none"}))
-    one, other = (analyse(given).contrasts["C"].mean for given in (frame, swapped))
+    one, other = (analyse(given).contrasts["C"] for given in (frame, swapped))
     for scale in ("points", "logit"):
-        low, high = one.on(scale).interval()
-        assert other.on(scale).value == pytest.approx(-one.on(scale).value)
-        assert other.on(scale).interval() == pytest.approx((-high, -low))
+        low, high = one[scale].interval()
+        assert other[scale].value == pytest.approx(-one[scale].value)
+        assert other[scale].interval() == pytest.approx((-high, -low))
 
 
 def test_an_equal_gain_everywhere_leaves_the_contrast_in_points():
@@ -155,16 +155,14 @@ def test_an_equal_gain_everywhere_leaves_the_contrast_in_points():
     frame["num"] *= 0.5
     lifted = frame.assign(num=frame["num"] + np.where(frame["condition"] == "mnli", 0.2, 0.0))
     one, other = analyse(frame), analyse(lifted)
-    assert other.contrasts["C"].mean.points.interval() == pytest.approx(
-        one.contrasts["C"].mean.points.interval()
-    )
-    assert other.tasks[0].both.points.value == pytest.approx(one.tasks[0].both.points.value + 20)
+    assert other.contrasts["C"].points.interval() == pytest.approx(one.contrasts["C"].points.interval())
+    assert other.gains.tasks[0].points.value == pytest.approx(one.gains.tasks[0].points.value + 20)
 
 
 def test_a_constant_system_has_no_gain(frame):
     copy = frame[(frame["condition"] == "none") & (frame["group"] != "retrieval")].assign(condition="copy")
-    gains = analyse(pd.concat([copy, copy.assign(condition="none")], ignore_index=True)).tasks
-    assert all(abs(gain.both.points.value) < 1e-9 for gain in gains)
+    gains = analyse(pd.concat([copy, copy.assign(condition="none")], ignore_index=True)).gains.tasks
+    assert all(abs(gain.points.value) < 1e-9 for gain in gains)
 
 
 def populations(frame):
@@ -205,7 +203,7 @@ def test_crossed_grid_has_joint_variances():
     }
     frame = synthetic.crossed(np.random.default_rng(6), gains, {"none": 3, "mnli": 3})
     found = analyse(frame).contrasts
-    points = {name: found[name].mean.points for name in found}
+    points = {name: found[name].points for name in found}
     assert points["hops x format"].value == pytest.approx(
         points["hops in QA"].value - points["hops in classification"].value
     )

@@ -21,8 +21,8 @@ from xeval.analysis.design.power import (
     needed_seeds,
     power,
 )
+from xeval.analysis.estimate.arrays import build
 from xeval.analysis.estimate.variance import Estimate, Method, Term, estimate, make_block, strata_of
-from xeval.analysis.frame.arrays import build
 from xeval.analysis.frame.tidy import check
 from xeval.analysis.tests.evidence import bayes_factor, evidence, needed_se
 from xeval.errors import DataError, UsageError
@@ -187,7 +187,7 @@ def test_a_pilot_gives_back_what_its_study_shows():
     assert [side.clusters for side in found.sides] == [40, 40]
     from xeval.analysis import analyse
 
-    key = analyse(frame).contrasts["C"].mean.points
+    key = analyse(frame).contrasts["C"].points
     one = Design(found.sides, 2, Seeds(4, 3))
     assert one.items.sum() == pytest.approx(key.variance_items)
     upper = [side.run_variance for side in found.upper_sides()]
@@ -204,7 +204,7 @@ def test_a_pilot_of_shared_items_uses_the_variance_of_the_difference():
     found = pilot(build(check(frame)))
     from xeval.analysis import analyse
 
-    key = analyse(frame).contrasts["C"].mean.points
+    key = analyse(frame).contrasts["C"].points
     assert Design(found.sides, 1, Seeds(3, 3)).items.sum() == pytest.approx(key.variance_items)
 
 

@@ -8,7 +8,7 @@ import pytest
 from support import synthetic
 
 from xeval.analysis import analyse
-from xeval.analysis.frame.arrays import build
+from xeval.analysis.estimate.arrays import build
 from xeval.analysis.frame.tidy import check
 from xeval.analysis.models.cells import cell_model
 from xeval.analysis.models.collection import RegressionTable, regressions
@@ -200,13 +200,13 @@ def test_counts_only_and_sizes_that_are_too_large(frame, monkeypatch):
         item_mixed(frame)
 
 
-def test_analyse_holds_them_unless_told_not_to():
-    rows = synthetic.study(np.random.default_rng(2))
-    found = analyse(rows)
-    assert len(found.regressions) == COUNT
-    assert [one["title"] for one in found.to_dict()["regressions"]] == [
-        one.title for one in found.regressions
-    ]
-    without = analyse(rows, models=False)
-    assert without.regressions == ()
-    assert without.verdict == found.verdict
+def test_models_are_fitted_once_and_only_on_request(monkeypatch):
+    fitted = []
+    monkeypatch.setattr("xeval.analysis.result.regressions", lambda *_: fitted.append(1) or ("table",))
+    found = analyse(synthetic.study(np.random.default_rng(2)))
+    assert found.verdict.outcome
+    assert found.families.families
+    assert found.robustness.bootstrap
+    assert fitted == []
+    assert found.models is found.models
+    assert fitted == [1]

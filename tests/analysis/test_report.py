@@ -146,11 +146,11 @@ def test_results_hold_every_number_and_only_finite_ones(analysis, written):
     leaves = list(walk(results))
     assert all(math.isfinite(leaf) for leaf in leaves if isinstance(leaf, float))
     shown = results["analysis"]
-    key = analysis.contrasts["C"].mean.points
+    key = analysis.contrasts["C"].points
     assert shown["contrasts"]["C"]["mean"]["points"]["value"] == key.value
     assert shown["contrasts"]["C"]["mean"]["points"]["low"] == key.low
     assert shown["verdict"]["outcome"] == analysis.verdict.outcome
-    assert len(shown["cell_gains"]) == len(analysis.cells)
+    assert len(shown["cell_gains"]) == len(analysis.gains.cells)
     assert len(shown["scores"]) == len(analysis.scores)
 
 
@@ -189,7 +189,7 @@ def test_the_page_says_what_the_analysis_found(analysis, written):
             "sentences",
         ):
             assert expected in text
-        assert f"{analysis.contrasts['C'].mean.points.value:+.2f}".replace("-", "−") in text
+        assert f"{analysis.contrasts['C'].points.value:+.2f}".replace("-", "−") in text
 
 
 def test_markdown_tables_have_equal_rows(written):
@@ -338,7 +338,7 @@ def test_heat_map_cells_name_their_place(several):
     drawn = figures.heat_map(analysis, "mnli")
     keys = [(cell["condition"], cell["target"], cell["lang"]) for cell in drawn.records if "share" in cell]
     assert set(keys) == {
-        (gain.condition, gain.subject, gain.lang) for gain in analysis.cells if gain.condition == "mnli"
+        (gain.condition, gain.subject, gain.lang) for gain in analysis.gains.cells if gain.condition == "mnli"
     }
     assert [cell["text"] for cell in drawn.records if "share" not in cell] == [
         "pawsx, sw, mnli: not evaluated"
@@ -398,10 +398,10 @@ def test_what_stands_beside_the_verdict_is_printed(several):
             "Tests in their order", "In how many languages", "C by the Multi-Bootstrap",
         ):  # fmt: skip
             assert expected in text
-    band = analysis.robustness.bands[0].points
+    band = analysis.robustness.bands[0].intervals["points"]
     assert f"[{band[0]:.2f}, {band[1]:.2f}]".replace("-", "−") in markdown
     shown = analysis.robustness.specifications
-    assert f"{len(shown.on('points'))} on each scale" in markdown
+    assert f"{len(shown.at('points'))} on each scale" in markdown
     assert "figures/specifications.svg" in markdown
 
 
@@ -409,7 +409,7 @@ def test_a_study_with_one_run_per_side_and_one_specification(tmp_path):
     """One target of either group, the same languages, one run of the condition."""
     tasks = [synthetic.Task("pairs", "classification", 65), synthetic.Task("chains", "multi-hop QA", 55)]
     alone = analyse(synthetic.frame(tasks, np.random.default_rng(4), {"none": 3, "mnli": 1}))
-    assert len(alone.robustness.specifications.on("points")) == 1
+    assert len(alone.robustness.specifications.at("points")) == 1
     write(analysis_report(alone, title="Alone"), tmp_path)
     markdown = (tmp_path / "report.md").read_text()
     assert "These data leave one specification of C" in markdown
@@ -448,7 +448,7 @@ def levels(frame: pd.DataFrame, target: str, rare: int, lang: str = "") -> FromI
     own, here = frame["target"] == target, (frame["lang"] == lang) | (lang == "")
     hops = frame["hops"].mask(own, 2 + item % 2).mask(own & here & (item < rare), 4)
     rows = frame.assign(hops=hops)
-    return from_items(analyse(rows, models=False))
+    return from_items(analyse(rows))
 
 
 @pytest.mark.parametrize("lang", ["", "sw"])
@@ -499,9 +499,7 @@ def test_names_with_dollar_signs_and_foreign_letters_are_drawn_as_they_are() -> 
         synthetic.Task("$\\bad{$", "classification", 60, gains, clusters=8),
         synthetic.Task("链", "multi-hop QA", 60, gains, clusters=8),
     ]
-    found = analyse(
-        synthetic.frame(tasks, np.random.default_rng(0), {"none": 2, "$x_1$ 条件": 2}), models=False
-    )
+    found = analyse(synthetic.frame(tasks, np.random.default_rng(0), {"none": 2, "$x_1$ 条件": 2}))
     for figure in (figures.forest(found), figures.heat_map(found, "$x_1$ 条件")):
         svg = draw(figure).svg
         assert ElementTree.fromstring(svg).get("width")

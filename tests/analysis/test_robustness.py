@@ -6,13 +6,15 @@ import pytest
 from support import synthetic
 
 from xeval.analysis import analyse
-from xeval.analysis.checks.robustness import REPLICATES, ROOT_SEED, draw
+from xeval.analysis.checks.robustness import REPLICATES, ROOT_SEED, Missing, resample
 from xeval.analysis.checks.sensitivity import contrast_weights
-from xeval.analysis.estimate.bootstrap import bootstrap, replicates
+from xeval.analysis.estimate.arrays import build
+from xeval.analysis.estimate.bootstrap import intervals, replicates
+from xeval.analysis.estimate.estimands import condition_contrasts
 from xeval.analysis.estimate.variance import Estimate
-from xeval.analysis.frame.arrays import build
 from xeval.analysis.frame.tidy import check
-from xeval.analysis.tests.multiplicity import condition_contrasts, families, simultaneous
+from xeval.analysis.tests.families import families
+from xeval.analysis.tests.multiplicity import simultaneous
 
 SCALES = ("points", "logit")
 
@@ -35,10 +37,13 @@ def test_the_bootstrap_is_that_of_the_contrast(frame, analysis):
     """C is the mean of the C(k), so their joint replicates give those of C."""
     study = build(check(frame))
     for scale in SCALES:
-        alone = bootstrap(study, {"C": contrast_weights(study)}, REPLICATES, ROOT_SEED, scale)["C"]
+        weights = {"C": contrast_weights(study)}
+        alone = intervals(study, weights, replicates(study, weights, REPLICATES, ROOT_SEED, scale), scale)[
+            "C"
+        ]
         found = analysis.robustness.bootstrap[scale]
         assert (found.low, found.high, found.se) == pytest.approx((alone.low, alone.high, alone.se), rel=1e-9)
-        assert found.value == pytest.approx(analysis.contrasts["C"].mean.on(scale).value)
+        assert found.value == pytest.approx(analysis.contrasts["C"][scale].value)
         assert found.low < found.value < found.high
     assert analysis.to_dict()["bootstrap"]["points"]["count"] == REPLICATES
 
@@ -80,14 +85,15 @@ def test_bands_and_tests_of_the_conditions_use_joint_replicates(frame, analysis)
     assert [one.condition for one in found.bands] == ["mnli", "squad"]
     for band in found.bands:
         for scale in SCALES:
-            one = analysis.contrasts["C"].by_condition[band.condition].on(scale)
-            low, high = band.on(scale)
+            one = analysis.contrasts["C"].by_condition[band.condition][scale]
+            low, high = band.intervals[scale]
             assert low < one.low < one.high < high
     study = build(check(frame))
     drawn = {
         scale: replicates(study, condition_contrasts(study), REPLICATES, ROOT_SEED, scale) for scale in SCALES
     }
-    assert analysis.families.to_dict() == families(analysis, drawn).to_dict()
+    again = families(analysis.contrasts, analysis.gains, 0.95, drawn)
+    assert analysis.families.to_dict() == again.to_dict()
     assert analysis.families.families[2].method == "minP"
 
 
@@ -95,7 +101,7 @@ def test_runs_with_different_seeds_fall_back_on_holm(frame):
     """Runs of one intermediate checkpoint that differ between targets cannot be drawn together."""
     less = frame[(frame["target"] != "chains") | (frame["condition"] != "mnli") | (frame["seed"] < 2)]
     analysis = analyse(less, incomplete="drop")
-    assert isinstance(draw(build(check(less, incomplete="drop"))), str)
+    assert isinstance(resample(build(check(less, incomplete="drop"))), Missing)
     assert analysis.robustness.bootstrap is None
     assert not analysis.robustness.joint
     assert len(analysis.robustness.bands) == 2
@@ -124,4 +130,4 @@ def test_systems_that_are_all_equal_show_nothing(frame):
     assert not any(one.significant for one in analysis.robustness.specifications.specifications)
     assert analysis.robustness.control.significant == 0.0
     for band in analysis.robustness.bands:
-        assert band.points[0] <= 0.0 <= band.points[1]
+        assert band.intervals["points"][0] <= 0.0 <= band.intervals["points"][1]

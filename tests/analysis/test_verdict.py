@@ -8,8 +8,8 @@ import pytest
 from support import synthetic
 
 from xeval.analysis import analyse
+from xeval.analysis.estimate.arrays import Estimates
 from xeval.analysis.estimate.variance import Estimate
-from xeval.analysis.frame.arrays import Both
 from xeval.analysis.report.robustness import tests as table_of_tests
 from xeval.analysis.report.tables import summary
 from xeval.analysis.verdict import CONFOUNDS, Setting, judge, within
@@ -24,7 +24,7 @@ def estimate(value, se, estimable=True):
 
 
 def both(points, logit, estimable=True):
-    return Both(estimate(*points, estimable), estimate(*logit, estimable))
+    return Estimates(estimate(*points, estimable), estimate(*logit, estimable))
 
 
 GAIN, HARM, UNKNOWN = ((3, 0.5), (0.3, 0.05)), ((-3, 0.5), (-0.3, 0.05)), ((0.2, 1), (0.02, 0.1))
@@ -272,7 +272,7 @@ def study(rng, base, gain, contrast, seed_sd=0.5, **options):
 
 def outcomes(studies, *args, **options):
     rng = np.random.default_rng(8)
-    return [analyse(study(rng, *args, **options), models=False).verdict.outcome for _ in range(studies)]
+    return [analyse(study(rng, *args, **options)).verdict.outcome for _ in range(studies)]
 
 
 def test_no_difference_is_rarely_called_one():
@@ -293,7 +293,7 @@ def test_equal_points_near_the_ceiling_depend_on_the_scale():
 
 def test_whole_study_on_the_default_synthetic_data():
     analysis = analyse(synthetic.study(np.random.default_rng(9), contrast=-2.0))
-    low, high = analysis.contrasts["C"].mean.points.interval()
+    low, high = analysis.contrasts["C"].points.interval()
     assert low < -2.0 < high
     assert analysis.notes == ()
 
@@ -303,8 +303,8 @@ def test_without_multi_hop_targets_there_are_gains_and_a_reason():
     analysis = analyse(frame[frame["group"] == "retrieval"])
     assert analysis.verdict.outcome == "no contrast"
     assert "no multi-hop QA and no classification target" in analysis.verdict.sentences[0]
-    assert {gain.subject for gain in analysis.tasks} == {"sentences"}
-    assert all(gain.both.points.seeds_estimable for gain in analysis.tasks)
+    assert {gain.subject for gain in analysis.gains.tasks} == {"sentences"}
+    assert all(gain.points.seeds_estimable for gain in analysis.gains.tasks)
     hops = analyse(frame[frame["group"].isin(["single-hop QA", "multi-hop QA"])])
     assert "no classification target" in hops.verdict.sentences[0]
     assert set(hops.contrasts) == {"C_QA"}
@@ -320,7 +320,7 @@ def test_one_seed_per_side_is_said_plainly():
 
 def test_an_unknown_training_seed_is_one_run_and_not_a_given_checkpoint():
     frame = synthetic.study(np.random.default_rng(12), seeds={"none": 1, "mnli": 1}).assign(seed=-1)
-    gains = {gain.subject: gain.both.points for gain in analyse(frame).tasks if gain.condition == "mnli"}
+    gains = {gain.subject: gain.points for gain in analyse(frame).gains.tasks if gain.condition == "mnli"}
     assert not any(gain.seeds_estimable for gain in gains.values())
 
 
@@ -356,7 +356,7 @@ def test_neither_table_nor_json_calls_what_was_not_learnt_or_is_copied_equivalen
     else:
         copy = frame.groupby(["target", "lang", "item_id"])["num"].transform("first")
         frame = frame.assign(num=frame["num"].mask(chains, copy))
-    found = analyse(frame, margin_points=90.0, margin_logit=9.0, models=False)
+    found = analyse(frame, margin_points=90.0, margin_logit=9.0)
     assert found.verdict.outcome == {"not learnt": "at chance", "copied": "copied runs"}[reason]
     rows = {row[0]: row[-1] for row in summary(found).rows}
     assert rows["C"] == rows["C_QA"] == rows["G(multi-hop QA)"] == "–"
@@ -380,37 +380,37 @@ def test_systems_that_guess_are_not_above_chance() -> None:
     for number in range(20):
         rows = synthetic.frame(tasks, np.random.default_rng((14, number)), seeds, cluster_sd=0.0)
         rows = rows.assign(chance=rows["target"].map({"pairs": 0.5, "chains": 0.25}))
-        outcomes.append(analyse(rows, models=False).verdict.outcome)
+        outcomes.append(analyse(rows).verdict.outcome)
     assert outcomes.count("at chance") >= 18
 
 
 @pytest.mark.parametrize("chance", [1 / 3, 0.333])
 def test_an_answer_that_never_changes_is_at_chance(chance) -> None:
     frame = synthetic.study(np.random.default_rng(15)).assign(num=1 / 3, chance=chance)
-    assert analyse(frame, models=False).verdict.outcome == "at chance"
+    assert analyse(frame).verdict.outcome == "at chance"
 
 
 def test_copies_of_a_run_are_named() -> None:
     frame = synthetic.study(np.random.default_rng(16))
     cell = ["condition", "target", "lang", "item_id"]
     copied = frame.assign(num=frame.groupby(cell)["num"].transform("first"))
-    notes = [note for note in analyse(copied, models=False).notes if "copies of one run" in note]
+    notes = [note for note in analyse(copied).notes if "copies of one run" in note]
     # The baseline of retrieval is one checkpoint.
     assert len(notes) == 1
     assert "chains (mnli, none, squad); pairs (mnli, none, squad); sentences (mnli, squad); spans" in notes[0]
-    assert not any("copies" in note for note in analyse(frame, models=False).notes)
-    constant = analyse(frame.assign(num=1.0), models=False)
+    assert not any("copies" in note for note in analyse(frame).notes)
+    constant = analyse(frame.assign(num=1.0))
     assert not any("copies" in note for note in constant.notes)
 
 
 def test_scores_without_the_language_of_training_say_so() -> None:
     frame = synthetic.study(np.random.default_rng(17))
-    upper = analyse(frame.assign(lang=frame["lang"].str.upper()), models=False)
+    upper = analyse(frame.assign(lang=frame["lang"].str.upper()))
     assert (
         "the language of training, en, so that every language counts as one of transfer: DE, EN"
         in upper.notes[0]
     )
-    assert not any("language of training" in note for note in analyse(frame, models=False).notes)
+    assert not any("language of training" in note for note in analyse(frame).notes)
 
 
 def test_what_is_left_out_as_incomplete_is_named() -> None:
@@ -418,9 +418,9 @@ def test_what_is_left_out_as_incomplete_is_named() -> None:
     lost = (frame["target"] == "chains") & (frame["condition"] == "mnli") & (frame["seed"] == 1)
     partial = frame[~(lost & (frame["lang"] == "de"))]
     with pytest.raises(DataError, match="language 'de' is missing"):
-        analyse(partial, models=False)
-    found = analyse(partial, incomplete="drop", models=False)
+        analyse(partial)
+    found = analyse(partial, incomplete="drop")
     assert found.notes[0].endswith("are left out: chains, mnli seed 1.")
     assert found.targets["chains"].seeds["mnli"] == (0, 2)
-    text = analyse(partial.astype(str), incomplete="drop", models=False)
+    text = analyse(partial.astype(str), incomplete="drop")
     assert text.notes[0] == found.notes[0]

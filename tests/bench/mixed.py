@@ -82,7 +82,7 @@ def main() -> None:
         theirs = time.perf_counter() - start
     print(f"MixedLM ({options.method}): {theirs:.1f} s, ratio {theirs / ours:.0f},", end=" ")
     print(f"converged {other.converged}, -2 log REML {-2 * other.llf:.4f}")
-    ratios = np.array([own.variance(name) / own.residual for name in model.exog_vc.names])
+    ratios = np.array([own.components[name] / own.residual for name in model.exog_vc.names])
     at = MixedLMParams.from_components(fe_params=own.beta, cov_re=np.zeros((0, 0)), vcomp=ratios)
     print(f"MixedLM's own criterion at the in-house estimates: {-2 * model.loglike(at):.4f}")
 

@@ -94,7 +94,7 @@ def _planned(study: "Study") -> "tuple[Seeds, int]":
 
 def _pilot(source: Path) -> "Pilot":
     from xeval.analysis.design.pilot import pilot
-    from xeval.analysis.frame.arrays import build
+    from xeval.analysis.estimate.arrays import build
     from xeval.analysis.frame.tidy import check, load
 
     return pilot(build(check(load(source), incomplete="drop")))

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from xeval.console.display import sparkline, table
 from xeval.errors import StoreError
+from xeval.metrics import corpus_score
 from xeval.store import Store, UnitRecord, read_sums, read_table
 from xeval.tasks.embedding import describe_recipe
 
@@ -256,7 +257,7 @@ def _mark(units: Sequence[UnitScore]) -> str:
 
 def _score(path: Path, record: UnitRecord) -> UnitScore:
     items, sums = read_sums(path, record)
-    scores = {metric: num / den if den else float("nan") for metric, (num, den) in sums.items()}
+    scores = {metric: corpus_score(num, den) for metric, (num, den) in sums.items()}
     return UnitScore(record, path, items, scores)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from xeval.metrics.answers import MIXED, MLQA, SQUAD, AnswerMetric, exact_match, overlap_f1
 from xeval.metrics.averages import Averages, averages
-from xeval.metrics.labels import Items, accuracy
+from xeval.metrics.labels import Items, accuracy, corpus_score
 from xeval.metrics.pairs import best_threshold, f1_at_threshold, pair_f1, pair_precision, pair_recall
 from xeval.metrics.tags import (
     chunk_f1_legacy,
@@ -32,6 +32,7 @@ __all__ = [
     "chunk_f1_legacy",
     "chunk_precision_legacy",
     "chunk_recall_legacy",
+    "corpus_score",
     "f1_at_threshold",
     "pair_f1",
     "pair_precision",

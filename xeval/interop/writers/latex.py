@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from xeval.analysis.frame.arrays import Cell, Study, build
+from xeval.analysis.estimate.arrays import Cell, Study, build
 from xeval.analysis.frame.tidy import MARKED, check, load
 from xeval.conditions import BASELINE
 from xeval.interop.writers.units import write_text
-from xeval.store import read_scores
 
 DAGGER = r"\dagger"
 _ESCAPES = str.maketrans(
@@ -43,7 +42,7 @@ def export_latex(
         StoreError, DataError, UsageError: the scores cannot be read or do not fit together, or the file cannot be
             written.
     """
-    frame = read_scores(source, limit, settings) if source.is_dir() else load(source)
+    frame = load(source, limit, settings)
     study = build(check(frame))
     conditions = [BASELINE, *study.conditions]
     suspects, items = _suspects(frame), _first_items(frame)

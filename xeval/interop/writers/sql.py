@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from xeval.errors import UsageError, require_package
 from xeval.interop.writers.units import chosen_units
+from xeval.metrics import corpus_score
 from xeval.store import ITEM_COLUMNS, UnitRecord, read_sums, read_table
 
 if TYPE_CHECKING:
@@ -92,12 +93,11 @@ def _units(units: Sequence[tuple[Path, UnitRecord]]) -> "pa.Table":
     for path, record in units:
         lineage = record.lineage or {}
         items, sums = read_sums(path, record)
-        num, den = sums[record.main_metric]
         rows.append(
             {
                 **_named(record),
                 "metric": record.main_metric,
-                "score": num / den if den else None,
+                "score": _plain(corpus_score(*sums[record.main_metric])),
                 "items": items,
                 "kind": record.kind,
                 "task_version": record.task_version,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xeval.errors import StoreError, UsageError, did_you_mean
+from xeval.metrics import corpus_score
 from xeval.store import Store, UnitRecord, read_table
 
 if TYPE_CHECKING:
@@ -68,13 +69,14 @@ def unit_scores(path: Path, record: UnitRecord, metrics: Sequence[str] = ()) -> 
             np.bincount(codes, table[f"{metric}.{part}"].to_numpy(), names.size).astype(np.float64)[None, :]
             for part in ("num", "den")
         )
-        if den.sum() == 0:
+        score = corpus_score(num, den)
+        if np.isnan(score):
             continue
         over_items = None
         if names.size > 1:
             block = make_block(num, den, np.arange(names.size), (0,), 0, deterministic=True)
             over_items = estimate([Term(1.0, block)], "points", np.zeros(names.size, np.int64))
-        found.append(MetricScore(metric, float(num.sum() / den.sum()), over_items, table.num_rows))
+        found.append(MetricScore(metric, score, over_items, table.num_rows))
     return found
 
 

@@ -7,9 +7,10 @@ share it, as studies normally train it once per seed. Sharing is the safe side: 
 treated as shared keep valid intervals and lose degrees of freedom, never the other way round.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,7 +44,7 @@ class Target:
     Attributes:
         languages: evaluated languages, sorted; ``clusters``, ``items`` and ``chance`` are per language.
         seeds: for each condition the seeds of its runs.
-        given: conditions whose one checkpoint is given, not a random draw (a baseline without training).
+        fixed: conditions whose one checkpoint is fixed, not a random draw (a baseline without training).
         hops: smallest and largest number of hops of its items; 0 where the data do not say.
     """
 
@@ -55,19 +56,28 @@ class Target:
     clusters: Mapping[str, int]
     chance: Mapping[str, float | None]
     seeds: Mapping[str, tuple[int, ...]]
-    given: tuple[str, ...]
+    fixed: tuple[str, ...]
     hops: tuple[int, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON; ``given`` is the name of ``fixed`` in files."""
+        facts = asdict(self)
+        return {"given" if name == "fixed" else name: value for name, value in facts.items()}
 
 
 @dataclass(frozen=True)
-class Both:
+class Estimates:
     """One estimand on both scales."""
 
     points: Estimate
     logit: Estimate
 
-    def on(self, scale: Scale) -> Estimate:
+    def __getitem__(self, scale: Scale) -> Estimate:
         return self.points if scale == "points" else self.logit
+
+    def __iter__(self) -> Iterator[Estimate]:
+        """Points, then log-odds."""
+        return iter((self.points, self.logit))
 
 
 @dataclass(frozen=True)
@@ -91,9 +101,9 @@ class Study:
         terms = [Term(weight, self.blocks[cell]) for cell, weight in sorted(weights.items())]
         return variance.estimate(terms, scale, self.strata, self.method)
 
-    def both(self, weights: Weights) -> Both:
+    def estimates(self, weights: Weights) -> Estimates:
         """The weighted sum on both scales."""
-        return Both(*(self.estimate(weights, scale) for scale in SCALES))
+        return Estimates(*(self.estimate(weights, scale) for scale in SCALES))
 
     def transfer_languages(self, target: str) -> tuple[str, ...]:
         """The target's languages without the language of training."""
@@ -107,6 +117,11 @@ class Study:
             if target.group == group and self.transfer_languages(name)
         )
 
+    @cached_property
+    def trained_targets(self) -> tuple[str, ...]:
+        """Targets whose baseline was trained, so that its runs are random draws."""
+        return tuple(name for name, target in self.targets.items() if BASELINE not in target.fixed)
+
     def conditions_of(self, targets: Iterable[str]) -> tuple[str, ...]:
         """Conditions, without the baseline, that all these targets have."""
         listed = [self.targets[name].seeds for name in targets]
@@ -117,49 +132,76 @@ _NEEDED = (
     "condition", "target", "group", "seed", "lang", "item_id", "cluster_id", "hops", "metric", "num", "den", "main",
     "chance", "checkpoint", "parent", "phase",
 )  # fmt: skip
-_OF_TARGET = {
-    "condition", "group", "seed", "lang", "item_id", "cluster_id", "hops", "metric", "chance", "phase",
-}  # fmt: skip
+
+
+class _Coded:
+    """Rows of main metrics as arrays, with names as codes."""
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        names = ("target", "condition", "lang", "item_id", "cluster_id", "group", "metric")
+        self.named = {name: rows[name].astype("category").cat for name in names}
+        self.codes = {name: column.codes.to_numpy() for name, column in self.named.items()}
+        numbers = ("seed", "num", "den", "chance", "hops")
+        self.seed, self.num, self.den, self.chance, self.hops = (rows[name].to_numpy() for name in numbers)
+        used = np.bincount(self.codes["cluster_id"], minlength=len(self.named["cluster_id"].categories)) > 0
+        self.cluster_count = int(used.sum())
+        self.cluster = (np.cumsum(used) - 1)[self.codes["cluster_id"]]
+        on_target = rows["phase"] == "target" if "phase" in rows.columns else pd.Series(False, rows.index)
+        self.trained = on_target.to_numpy() | (self.seed != NO_SEED)
+
+    def split(self, name: str, places: Integers) -> dict[str, Integers]:
+        """The places of some rows by their name in a column, sorted."""
+        codes = self.codes[name][places]
+        categories = self.named[name].categories
+        return {str(categories[code]): places[codes == code] for code in np.unique(codes)}
+
+    def target(self, name: str, places: Integers, languages: Mapping[str, Integers]) -> Target:
+        """What is known of a target from its rows."""
+        conditions = self.split("condition", places)
+        baseline = conditions.get(BASELINE)
+        items = self.codes["item_id"]
+        return Target(
+            name=name,
+            group=next(iter(self.split("group", places[:1]))),
+            metric=next(iter(self.split("metric", places[:1]))),
+            languages=tuple(languages),
+            items={lang: np.unique(items[here]).size for lang, here in languages.items()},
+            clusters={lang: np.unique(self.cluster[here]).size for lang, here in languages.items()},
+            chance={lang: _first_known(self.chance[here]) for lang, here in languages.items()},
+            seeds={
+                condition: tuple(np.unique(self.seed[here]).tolist())
+                for condition, here in conditions.items()
+            },
+            fixed=() if baseline is None or self.trained[baseline].any() else (BASELINE,),
+            hops=(int(self.hops[places].min()), int(self.hops[places].max())),
+        )
+
+    def block(self, places: Integers, clusters: Integers, population: int, *, fixed: bool) -> Block:
+        """The sums of a condition, target and language by run and cluster."""
+        seeds, row = np.unique(self.seed[places], return_inverse=True)
+        place = row * clusters.size + np.searchsorted(clusters, self.cluster[places])
+        shape = (seeds.size, clusters.size)
+        num, den = (_sums(place, values[places], shape) for values in (self.num, self.den))
+        return make_block(num, den, clusters, seeds.tolist(), population, fixed)
 
 
 def build(frame: pd.DataFrame, *, source: str = "en", method: Method | None = None) -> Study:
     """Blocks from checked tidy scores (see :func:`.frame.tidy.check`); uses each target's main metric."""
     rows = main_rows(frame[[name for name in _NEEDED if name in frame.columns]])
-    named = rows["cluster_id"].astype("category").cat
-    used = np.bincount(named.codes, minlength=len(named.categories)) > 0
-    cluster_of = (np.cumsum(used) - 1)[named.codes.to_numpy()]
+    coded = _Coded(rows)
     populations, shared_parents = _populations(rows)
-    condition_names = rows["condition"].astype("category").cat
-    condition_of = condition_names.codes.to_numpy()
-    seed_of, num_of, den_of = (rows[name].to_numpy() for name in ("seed", "num", "den"))
     targets: dict[str, Target] = {}
     blocks: dict[Cell, Block] = {}
-    for name, found in rows.groupby("target", observed=True).indices.items():
-        of_target = np.asarray(found, np.int64)
-        target, part = str(name), rows[list(_OF_TARGET & set(rows.columns))].take(of_target)
-        targets[target] = _target(target, part)
-        for lang, of_lang in part.groupby("lang", observed=True).indices.items():
-            places = of_target[np.asarray(of_lang, np.int64)]
-            clusters, column = np.unique(cluster_of[places], return_inverse=True)
-            for code in np.unique(condition_of[places]):
-                condition, own = str(condition_names.categories[code]), condition_of[places] == code
-                here = places[own]
-                seeds, row = np.unique(seed_of[here], return_inverse=True)
-                place = row * clusters.size + column[own]
-                shape = (seeds.size, clusters.size)
-                num, den = (_sums(place, values[here], shape) for values in (num_of, den_of))
-                blocks[condition, target, str(lang)] = make_block(
-                    num,
-                    den,
-                    clusters,
-                    seeds.tolist(),
-                    populations[condition, target],
-                    deterministic=condition in targets[target].given,
-                )
-    conditions = sorted({condition for condition, _, _ in blocks} - {BASELINE})
-    return Study(
-        targets, tuple(conditions), blocks, int(used.sum()), source, method or Method(), shared_parents
-    )
+    for name, of_target in coded.split("target", np.arange(len(rows))).items():
+        languages = coded.split("lang", of_target)
+        targets[name] = coded.target(name, of_target, languages)
+        for lang, in_language in languages.items():
+            clusters = np.unique(coded.cluster[in_language])
+            for condition, places in coded.split("condition", in_language).items():
+                population, fixed = populations[condition, name], condition in targets[name].fixed
+                blocks[condition, name, lang] = coded.block(places, clusters, population, fixed=fixed)
+    conditions = tuple(sorted({condition for condition, _, _ in blocks} - {BASELINE}))
+    return Study(targets, conditions, blocks, coded.cluster_count, source, method or Method(), shared_parents)
 
 
 def _sums(place: Integers, values: Floats, shape: tuple[int, int]) -> Floats:
@@ -167,28 +209,9 @@ def _sums(place: Integers, values: Floats, shape: tuple[int, int]) -> Floats:
     return sums.astype(np.float64).reshape(shape)
 
 
-def _target(name: str, rows: pd.DataFrame) -> Target:
-    by_language = rows.groupby("lang", observed=True)
-    chance = by_language["chance"].first()
-    baseline = rows[rows["condition"] == BASELINE]
-    given = bool((baseline["seed"] == NO_SEED).all())
-    if "phase" in rows.columns:
-        given = given and not (baseline["phase"] == "target").any()
-    return Target(
-        name=name,
-        group=str(rows["group"].iloc[0]),
-        metric=str(rows["metric"].iloc[0]),
-        languages=tuple(str(lang) for lang in chance.index),
-        items={str(lang): int(count) for lang, count in by_language["item_id"].nunique().items()},
-        clusters={str(lang): int(count) for lang, count in by_language["cluster_id"].nunique().items()},
-        chance={str(lang): None if pd.isna(value) else float(value) for lang, value in chance.items()},
-        seeds={
-            str(condition): tuple(sorted(int(seed) for seed in seeds.unique()))
-            for condition, seeds in rows.groupby("condition", observed=True)["seed"]
-        },
-        given=(BASELINE,) if given else (),
-        hops=(int(rows["hops"].min()), int(rows["hops"].max())),
-    )
+def _first_known(values: Floats) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known[0]) if known.size else None
 
 
 def _populations(rows: pd.DataFrame) -> tuple[dict[tuple[str, str], int], tuple[str, ...]]:
@@ -203,7 +226,7 @@ def _populations(rows: pd.DataFrame) -> tuple[dict[tuple[str, str], int], tuple[
         marks: dict[str, set[str]] = {}
         for run in part.itertuples(index=False):
             known = {str(getattr(run, column)) for column in lineage} - {""}
-            if condition == BASELINE:  # its parent is the base checkpoint, which is given, not drawn
+            if condition == BASELINE:  # its parent is the base checkpoint, which is fixed
                 known -= {str(getattr(run, "parent", ""))}
             elif not knows_parent and run.seed != NO_SEED:
                 known.add("the condition's intermediate checkpoints")
