@@ -23,7 +23,7 @@ import torch
 
 from xeval.checkpoints import PARTIAL_SUFFIX, TOKENIZER_FILES, Checkpoint
 from xeval.encoder.loop import Loop
-from xeval.errors import UsageError, XevalError, require_package
+from xeval.errors import UsageError, XevalError
 from xeval.files import make_folders, publish
 from xeval.metrics import corpus_score
 from xeval.tasks.base import Scoring
@@ -66,13 +66,11 @@ __all__ = [
     "PhaseJob",
     "PhaseStoppedError",
     "Step",
-    "Tracker",
     "device_name",
     "train_phase",
 ]
 FINISHED_NAME = "checkpoint"
 ATTEMPTS = 2
-Tracker = Literal["tensorboard", "wandb"]
 
 
 class PhaseStoppedError(XevalError):
@@ -97,8 +95,6 @@ class _Options:
     say: Callable[[str], None]
     stop: Callable[[], bool]
     save_seconds: float
-    log_with: Tracker | None
-    log_dir: Path | None
     save_dtype: Literal["bfloat16"] | None
 
 
@@ -110,8 +106,6 @@ def train_phase(
     say: Callable[[str], None] | None = None,
     stop: Callable[[], bool] | None = None,
     save_seconds: float = 300.0,
-    log_with: Tracker | None = None,
-    log_dir: Path | None = None,
     save_dtype: Literal["bfloat16"] | None = None,
 ) -> Path:
     """Train, write the checkpoint with its lineage card to ``out``, and return ``out``.
@@ -124,8 +118,6 @@ def train_phase(
         say: told, in a sentence, that a saved state is damaged and training begins anew.
         stop: asked after every step; when true the state is saved and :class:`PhaseStoppedError` raised.
         save_seconds: the state is saved when this much time has passed since the last save.
-        log_with: also send every entry of the history to this tracker, through Accelerate.
-        log_dir: folder of the tracker's files, needed with ``log_with``.
         save_dtype: number format of the finished weights, half as large; None keeps float32. What is trained
             from them starts from the rounded weights.
 
@@ -136,7 +128,7 @@ def train_phase(
     """
     if out.exists():
         raise UsageError(f"{out}: already exists; delete it to train it again.")
-    _check(job, log_with, log_dir)
+    _check(job)
     job = replace(job, sets=tuple(with_labels(training_set, job.data_root) for training_set in job.sets))
     partial = out.with_name(out.name + PARTIAL_SUFFIX)
     make_folders(partial)
@@ -145,8 +137,6 @@ def train_phase(
         say or (lambda _: None),
         stop or (lambda: False),
         save_seconds,
-        log_with,
-        log_dir,
         save_dtype,
     )
     try:
@@ -163,7 +153,7 @@ def train_phase(
     return out
 
 
-def _check(job: PhaseJob, log_with: Tracker | None, log_dir: Path | None) -> None:
+def _check(job: PhaseJob) -> None:
     if job.mlm is None and job.hyper.mlm_share is not None:
         raise UsageError(
             "the recipe sets mlm_share, but there is no text for masked language modelling; name files with "
@@ -171,10 +161,6 @@ def _check(job: PhaseJob, log_with: Tracker | None, log_dir: Path | None) -> Non
         )
     if job.mlm is not None and job.phase == "target":
         raise UsageError("masked language modelling is mixed into intermediate phases only; drop it here.")
-    if log_with is not None:
-        require_package(log_with, "Logging of a training run")
-        if log_dir is None:
-            raise UsageError(f"{log_with} needs a folder for its files; name it as log_dir.")
 
 
 # --- the run -----------------------------------------------------------------------------------------------
@@ -190,8 +176,6 @@ class _Run:
         logging.disable_progress_bar()
         self.accelerator = Accelerator(
             mixed_precision="no",  # the recipe's precision decides, see _autocast
-            log_with=options.log_with,
-            project_dir=None if options.log_dir is None else str(options.log_dir),
         )
         self.processes = Processes(self.accelerator)
         self.device = self.accelerator.device
@@ -204,15 +188,6 @@ class _Run:
         """All steps; a loss that is not finite restarts the phase once with other random numbers."""
         saved = self._saved_position() if self.processes.main else None
         self.position = self.processes.from_main(saved) or Position(self.job.digest)
-        if self.options.log_with is not None:
-            self.accelerator.init_trackers(self.job.condition, self.job.hyper.digest_values())
-        try:
-            self._attempts()
-        finally:
-            for tracker in self.accelerator.trackers if self.options.log_with is not None else ():
-                tracker.finish()
-
-    def _attempts(self) -> None:
         while True:
             try:
                 return self._attempt()
@@ -403,11 +378,6 @@ class _Run:
         if self.job.hyper.keep == "best":
             entry["score"] = float(np.mean(scores))
         position.history.append(entry)
-        if self.options.log_with is not None:
-            self.accelerator.log(
-                {name: value for name, value in entry.items() if isinstance(value, int | float)},
-                step=position.step,
-            )
         if self.job.hyper.keep == "last":
             return False
         if entry["score"] <= position.best_score:

@@ -21,7 +21,7 @@ from support.memory_sets import (
 )
 
 from xeval.checkpoints import Checkpoint
-from xeval.errors import UsageError, XevalError
+from xeval.errors import XevalError
 from xeval.tasks.base import TrainingSet
 from xeval.tasks.classification import CLASSIFICATION
 from xeval.train.models import flops_per_token, freeze, load_encoder
@@ -193,34 +193,6 @@ def test_the_history_holds_the_throughput(job: PhaseJob, tmp_path: Path) -> None
     loose = train_phase(changed(job, max_steps=24), tmp_path / "loose")
     padding = [np.mean([e["padding_share"] for e in card_of(path).history]) for path in (grouped, loose)]
     assert padding[0] < padding[1]
-
-
-def test_the_history_reaches_tensorboard(job: PhaseJob, tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    plain = train_phase(job, tmp_path / "plain")
-    out = train_phase(job, tmp_path / "out", log_with="tensorboard", log_dir=tmp_path / "logs")
-    assert weights(out) == weights(plain)
-    events = EventAccumulator(str(tmp_path / "logs" / job.condition))
-    events.Reload()
-    for name in ("loss", "tokens_per_second", "claims.accuracy"):
-        logged = [(event.step, event.value) for event in events.Scalars(name)]
-        assert [step for step, _ in logged] == [4, 8]
-        assert [value for _, value in logged] == pytest.approx(
-            [e[name] for e in card_of(out).history], rel=1e-6
-        )
-
-
-def test_a_tracker_needs_its_package_and_a_folder(
-    job: PhaseJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(UsageError, match="pip install wandb"):
-        train_phase(job, tmp_path / "out", log_with="wandb", log_dir=tmp_path)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
-    with pytest.raises(UsageError, match="needs a folder"):
-        train_phase(job, tmp_path / "out", log_with="wandb")
 
 
 # --- collapsed runs ----------------------------------------------------------------------------------------
