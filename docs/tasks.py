@@ -18,8 +18,8 @@ from xeval.metrics import METRICS
 from xeval.retrieval import recipes as retrieval
 from xeval.tasks import Task, all_tasks, all_training_sets
 from xeval.tasks.base import Kind
+from xeval.tasks.catalogue.intermediate import INTERMEDIATES
 from xeval.train import recipes as training
-from xeval.train.intermediates import INTERMEDIATES
 
 PAGE = Path(__file__).with_name("TASKS.md")
 

@@ -10,7 +10,7 @@ from xeval.languages import LANGUAGES
 from xeval.metrics import METRICS
 from xeval.retrieval.recipes import RECIPES as RETRIEVAL_RECIPES
 from xeval.tasks import all_tasks, all_training_sets
-from xeval.train.intermediates import INTERMEDIATES
+from xeval.tasks.catalogue.intermediate import INTERMEDIATES
 from xeval.train.recipes import RECIPES, Hyperparameters
 
 DOCS = Path(__file__).parents[1] / "docs"

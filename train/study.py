@@ -20,6 +20,7 @@ from xeval.files import is_regular
 from xeval.retrieval.recipes import Pooling
 from xeval.sources import FileSource, data_root
 from xeval.tasks import Task, TrainingSet, task
+from xeval.tasks.catalogue.intermediate import translated_training_set
 from xeval.tasks.embedding import check_recipe
 from xeval.train.base import no_directory
 from xeval.train.intermediates import (
@@ -27,7 +28,6 @@ from xeval.train.intermediates import (
     known_sets,
     own_training_set,
     training_set,
-    translated_training_set,
 )
 from xeval.train.lines import MLM, MlmData, read_lines
 from xeval.train.recipes import MOST_ROWS, MOST_TOKENS, RECIPES, Hyperparameters, Phase, Recipe, shown

@@ -23,7 +23,7 @@ from xeval.analysis.estimate.arrays import build
 from xeval.analysis.frame.same_source import NEARLY, OWN, same_source
 from xeval.analysis.frame.tidy import check
 from xeval.tasks import all_tasks, all_training_sets
-from xeval.train.intermediates import INTERMEDIATES
+from xeval.tasks.catalogue.intermediate import INTERMEDIATES
 
 SCALES = ("points", "logit")
 

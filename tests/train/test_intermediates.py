@@ -16,17 +16,16 @@ from xeval.sources import JoinedSource, MissingDataError
 from xeval.sources.published import expected, row_problem
 from xeval.tasks.base import TrainingSet
 from xeval.tasks.catalogue.classification import NLI_LABELS
+from xeval.tasks.catalogue.intermediate import INTERMEDIATES, translated_training_set
 from xeval.tasks.classification import CLASSIFICATION
 from xeval.tasks.tagging import TAGGING
 from xeval.train.intermediates import (
-    INTERMEDIATES,
     condition_sets,
     data_digest,
     has_dev,
     load_examples,
     own_training_set,
     training_set,
-    translated_training_set,
     with_labels,
 )
 

@@ -90,7 +90,7 @@ def check(
 def _wanted(names: list[str], codes: set[str]) -> "list[tuple[str, str, str, Source]]":
     """(name, split, language, source) of all tasks and training sets that are read from a data root."""
     from xeval.tasks import all_tasks, all_training_sets
-    from xeval.train.intermediates import INTERMEDIATES
+    from xeval.tasks.catalogue.intermediate import INTERMEDIATES
 
     tasks, sets = all_tasks(), {**all_training_sets(), **INTERMEDIATES}
     for name in names:

@@ -37,7 +37,7 @@ TATOEBA = Task(
     licence="CC BY 2.0 FR",
     citation="Artetxe and Schwenk 2019, Q19-1038",
 )
-CATALOGUE = Task(
+DJANGO = Task(
     name="django",
     kind=RETRIEVAL,
     group="retrieval",
