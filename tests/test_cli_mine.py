@@ -165,6 +165,8 @@ def test_a_dry_run_says_what_the_search_will_take(
     assert (code, printed, out.exists()) == (0, "", False)
     assert "4 x 4: flat search" in err
     estimate = json.loads(xeval(*arguments, "--json")[1])
+    code, _, err = xeval(*arguments, "--index", "ivf")
+    assert (code, "only exact searches can be estimated" in err) == (2, True)
     width = embedded(tiny_encoder, ENGLISH).shape[1]
     assert (estimate["source"], estimate["target"], estimate["operations"]) == (4, 4, 4 * 4 * 4 * width)
     np.save(tmp_path / "x.npy", np.eye(3, dtype=np.float32))

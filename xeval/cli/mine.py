@@ -63,7 +63,10 @@ def mine(
     changes = given(**vars(embeddings), max_length=max_length)
     where, precision = RunOptions(device=device, dtype=dtype).resolve()
     if dry_run:
-        sources, targets, needed = plan_files(source, target, checkpoint, changes, where)
+        sources, targets, needed = plan_files(
+            *(source, target, checkpoint, changes, where),
+            index=index,  # type: ignore[arg-type]  # checked above
+        )
         if as_json:
             print_json({"source": sources, "target": targets, **vars(needed)})
         else:

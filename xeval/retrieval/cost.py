@@ -35,25 +35,28 @@ def cost(
     k: int = 4,
     *,
     centring: Centring = "none",
+    index: Literal["auto", "flat", "one-pass"] = "auto",
     memory: int = 1 << 28,
     device: str | None = None,
 ) -> Cost:
     """Expected cost of an exact ``search`` in both directions on this machine; measures its products for a moment.
 
     The seconds are those of the products divided by the share of them that a whole search reaches.
+
+    Args:
+        index: an exact one; of the others nothing is known before they are built.
     """
     product = 2.0 * source_rows * target_rows * width
-    index = faster_index(product, centring, device)
-    operations = product if index == "one-pass" and centring != "mean_difference" else 2 * product
+    chosen = faster_index(product, centring, device) if index == "auto" else index
+    operations = product if chosen == "one-pass" and centring != "mean_difference" else 2 * product
     kept = (source_rows + target_rows) * (k + SLACK) * 12.0
-    if index == "flat":
+    if chosen == "flat":
         kept += 4.0 * width * max(source_rows, target_rows)  # the side that FAISS holds
-    return Cost(
-        operations, kept + memory, operations / (matrix_rate(width, index, device) * EFFICIENCY[index]), index
-    )
+    seconds = operations / (matrix_rate(width, chosen, device) * EFFICIENCY[chosen])
+    return Cost(operations, kept + memory, seconds, chosen)
 
 
-def matrix_rate(width: int, index: Literal["flat", "one-pass"], device: str | None) -> float:
+def matrix_rate(width: int, index: str, device: str | None) -> float:
     """Operations per second of one block's matrix product here, the median of five (2 a multiplication)."""
     multiply = _product_by_torch(width, device) if index == "one-pass" else _product_by_numpy(width)
     times = []

@@ -3,7 +3,7 @@
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from xeval.checkpoints import Checkpoint
 from xeval.digests import file_digest, text_digest, value_digest
 from xeval.errors import CheckpointError, DataError, UsageError
 from xeval.files import is_regular, locked, unfinished, write_whole
-from xeval.retrieval import Cost, Index, Pairs, cost, distinct
+from xeval.retrieval import Cost, Extracted, Index, Pairs, cost, distinct
 from xeval.retrieval.neighbours import EFFORT
 from xeval.sources.text import numbered_lines
 from xeval.tasks.base import Changes
@@ -117,31 +117,10 @@ def mine_files(
                 steps.now(f"embedding {path.name}")
                 sides.append(embed(texts[number], folder / f"{number}.npy"))
         _require_one_width(files, [rows.shape[1] for rows in sides])
-        done, weight = 0.0, SEARCH_SHARE if words else 1.0
-
-        def progress(share: float, left: float) -> None:
-            nonlocal done
-            (steps.skip if math.isnan(left) else steps.advance)((share - done) * weight)
-            done = share
-
         steps.now("searching")
-        try:
-            extracted = mine_as(
-                settings,
-                sides[0],
-                sides[1],
-                checkpoint=folder / "search",
-                device=device,
-                progress=progress,
-                restart=steps.say,
-                index=index,
-                effort=effort,
-            )
-        except DataError as error:  # which knows no files' names
-            sentence = str(error)
-            for role, path in zip(("source", "target"), files, strict=True):
-                sentence = sentence.replace(f"the {role} embeddings", str(path))
-            raise DataError(sentence) from error
+        share = SEARCH_SHARE if words else 1.0
+        options = {"checkpoint": folder / "search", "device": device, "index": index, "effort": effort}
+        extracted = _search(files, sides, settings, steps, share, options)
         yield Mined(
             extracted.pairs,
             texts[0] or None,
@@ -154,14 +133,48 @@ def mine_files(
         )
 
 
+def _search(
+    files: Sequence[Path],
+    sides: Sequence[NDArray[Any]],
+    settings: MiningSettings,
+    steps: MiningProgress,
+    weight: float,
+    options: Mapping[str, Any],
+) -> Extracted:
+    """The pairs; the search is told as ``weight`` of the steps."""
+    done = 0.0
+
+    def progress(share: float, left: float) -> None:
+        nonlocal done
+        (steps.skip if math.isnan(left) else steps.advance)((share - done) * weight)
+        done = share
+
+    try:
+        return mine_as(settings, *sides, progress=progress, restart=steps.say, **options)
+    except DataError as error:  # which knows no files' names
+        sentence = str(error)
+        for role, path in zip(("source", "target"), files, strict=True):
+            sentence = sentence.replace(f"the {role} embeddings", str(path))
+        raise DataError(sentence) from error
+
+
 def plan_files(
-    source: Path, target: Path, checkpoint: Path | None, changes: Changes, device: str
+    source: Path,
+    target: Path,
+    checkpoint: Path | None,
+    changes: Changes,
+    device: str,
+    index: Index = "auto",
 ) -> tuple[int, int, Cost]:
     """Rows of both sides, and what searching them will take; measures this machine's products for a moment.
 
     Raises:
-        UsageError, DataError: as ``mine_files``.
+        UsageError, DataError: as ``mine_files``; or the index is approximate, of which no cost is known.
     """
+    if index == "ivf" or index == "hnsw":
+        raise UsageError(
+            f"--index {index} --dry-run: only exact searches can be estimated; leave --index out."
+        )
     files = (source, target)
     rows, widths = [], []
     for path, (texts, _) in zip(files, _texts(files, checkpoint), strict=True):
@@ -176,7 +189,9 @@ def plan_files(
         widths.append(width)
     _require_one_width(files, widths)
     settings = MINING.from_recipe(changes)
-    needed = cost(rows[0], rows[1], widths[0], settings.k, centring=settings.centring, device=device)
+    needed = cost(
+        rows[0], rows[1], widths[0], settings.k, centring=settings.centring, index=index, device=device
+    )
     return rows[0], rows[1], needed
 
 
