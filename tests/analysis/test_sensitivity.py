@@ -56,8 +56,8 @@ def study(checked):
 
 def same(found, expected):
     for scale in SCALES:
-        assert found.at(scale).value == pytest.approx(expected[scale].value)
-        assert found.at(scale).interval() == pytest.approx(expected[scale].interval())
+        assert found[scale].value == pytest.approx(expected[scale].value)
+        assert found[scale].interval() == pytest.approx(expected[scale].interval())
 
 
 def contrast_of(frame, **options):
