@@ -99,49 +99,53 @@ def changed_items(
             places.setdefault((record.task, record.language), []).append((path, record))
     cells: list[ChangedCell] = []
     missing: dict[str, list[str]] = {}
-    for (task, language), members in sorted(places.items()):
-        if not any(record.run.condition == BASELINE for _, record in members):
-            continue
-        rows, runs = _read(members)
-        differing = {
-            condition: _differ(runs[BASELINE], runs[condition])
-            for condition in sorted(runs.keys() - {BASELINE})
-        }
-        samples = {condition: _sample(rows.item_id, way) for condition, way in differing.items()}
-        wanted = sorted({row for sample in samples.values() for row in sample})
-        try:
-            texts = (
-                _texts(data, [record for _, record in members], rows, wanted) if wanted else _Texts({}, {})
-            )
-        except XevalError as error:
-            texts = _Texts({}, {})
-            missing.setdefault(str(error), []).append(f"{task} ({language})")
-        items = {row: _item(rows, row, texts, runs[BASELINE]) for row in wanted}
-        for condition, sample in samples.items():
-            way, tied = differing[condition], _tied(runs[BASELINE]) | _tied(runs[condition])
-            cells.append(
-                ChangedCell(
-                    condition,
-                    task,
-                    language,
-                    members[0][1].main_metric,
-                    len(rows.item_id),
-                    int((way > 0).sum()),
-                    int((way < 0).sum()),
-                    int(tied.sum()),
-                    _answer_language(members[0][1]),
-                    tuple(
-                        Change(
-                            items[row],
-                            "won" if way[row] > 0 else "lost",
-                            _answers(runs[condition], row, rows.item_id[row], texts),
-                        )
-                        for row in sample
-                    ),
-                )
-            )
+    for _, members in sorted(places.items()):
+        if any(record.run.condition == BASELINE for _, record in members):
+            cells += _cells(members, data, missing)
     cells.sort(key=lambda cell: (cell.condition, cell.target, cell.lang))
     return ItemBrowser(BASELINE, tuple(cells), tuple(_note(why, where) for why, where in missing.items()))
+
+
+def _cells(
+    members: Sequence[tuple[Path, UnitRecord]], data: Path | None, missing: dict[str, list[str]]
+) -> list[ChangedCell]:
+    """Every condition against the baseline on a target and language; why texts are missing goes into ``missing``."""
+    records = [record for _, record in members]
+    first = records[0]
+    rows, runs = _read(members)
+    baseline = runs.pop(BASELINE)
+    ways = {condition: _differ(baseline, runs[condition]) for condition in sorted(runs)}
+    samples = {condition: _sample(rows.item_id, way) for condition, way in ways.items()}
+    wanted = sorted({row for sample in samples.values() for row in sample})
+    texts = _Texts({}, {})
+    try:
+        if wanted:
+            texts = _texts(data, records, rows, wanted)
+    except XevalError as error:
+        missing.setdefault(str(error), []).append(f"{first.task} ({first.language})")
+    items = {row: _item(rows, row, texts, baseline) for row in wanted}
+    return [
+        ChangedCell(
+            condition,
+            first.task,
+            first.language,
+            first.main_metric,
+            len(rows.item_id),
+            int((way > 0).sum()),
+            int((way < 0).sum()),
+            int((_tied(baseline) | _tied(runs[condition])).sum()),
+            _answer_language(first),
+            tuple(
+                Change(
+                    items[row],
+                    "won" if way[row] > 0 else "lost",
+                    _answers(runs[condition], row, rows.item_id[row], texts),
+                )
+                for row in samples[condition]
+            ),
+        )
+        for condition, way in ways.items()
+    ]
 
 
 def _read(members: Sequence[tuple[Path, UnitRecord]]) -> tuple[_Rows, dict[str, list[_Run]]]:
