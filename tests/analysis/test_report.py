@@ -18,9 +18,7 @@ from support import synthetic
 from xeval.analysis import analyse
 from xeval.analysis.report import Widget, analysis_report, figures, write
 from xeval.analysis.report.from_items import FromItems, from_items
-from xeval.analysis.report.model import Table
 from xeval.analysis.report.render.console import summary
-from xeval.analysis.report.render.latex import booktabs
 from xeval.analysis.report.vega import draw
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
@@ -211,16 +209,6 @@ def test_figures_are_svg_with_text(written):
     assert "multi-hop-QA" in forest
 
 
-def test_console_prints_verdict_and_tables(analysis):
-    report = analysis_report(analysis, title="T")
-    terminal = Console(width=170, record=True, file=StringIO())
-    terminal.print(summary(report))
-    text = terminal.export_text()
-    assert report.headline in text
-    assert "Table 1" in text
-    assert "Answer format" in text
-
-
 def several_frame():
     """Two conditions, one pair of one source, two to four hops, enough baseline runs for the check of the baseline."""
     gains = {"mnli": 3.0, "squad": 2.0}
@@ -347,24 +335,6 @@ def test_heat_map_cells_name_their_place(several):
     svg = (out / "figures/gains-mnli.svg").read_text()
     shown = {cell["shown"] for cell in drawn.records if "shown" in cell}
     assert shown <= set(re.findall(">([^<]+)</text>", svg))
-
-
-def test_latex_tables():
-    table = Table(
-        "T",
-        "5 % of a_b & c.",
-        ("", "C [95 % CI]"),
-        (("G_1", "−0.50 [−1.00, 0.10]"), ("x", "< 0.001")),
-        strong=frozenset({1}),
-        name="one",
-        basis="3 items.",
-    )
-    assert booktabs(table) == (
-        "% needs \\usepackage{booktabs}\n\\begin{table}[t]\n\\centering\n\\small\n"
-        "\\caption{T. 5 \\% of a\\_b \\& c. 3 items.}\n\\label{tab:one}\n\\begin{tabular}{lr}\n\\toprule\n"
-        " & C [95 \\% CI] \\\\\n\\midrule\nG\\_1 & $-$0.50 [$-$1.00, 0.10] \\\\\n\\textbf{x} & $<$ 0.001 \\\\\n"
-        "\\bottomrule\n\\end{tabular}\n\\end{table}\n"
-    )
 
 
 def test_latex_files_say_what_they_stand_on(several):

@@ -4,8 +4,9 @@ from xeval.analysis.report.model import Report, Table
 
 ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "−": r"$-$", "×": r"$\times$",
-    "±": r"$\pm$", "τ": r"$\tau$", "½": r"$\frac{1}{2}$", "·": r"$\cdot$", "–": "--", "’": "'", "…": r"\ldots{}",
+    "|": r"\textbar{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$",
+    "−": r"$-$", "×": r"$\times$", "±": r"$\pm$", "τ": r"$\tau$", "½": r"$\frac{1}{2}$", "·": r"$\cdot$",
+    "–": "--", "’": "'", "…": r"\ldots{}",
 }  # fmt: skip
 
 
