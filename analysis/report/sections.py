@@ -7,7 +7,7 @@ from xeval.analysis.checks.robustness import REPLICATES, ROOT_SEED
 from xeval.analysis.estimate.estimands import KEY
 from xeval.analysis.estimate.variance import SCALES
 from xeval.analysis.models.collection import RegressionTable
-from xeval.analysis.report import figures, robustness, tables, wording
+from xeval.analysis.report import check_tables, figures, tables, wording
 from xeval.analysis.report.from_items import FromItems, from_items
 from xeval.analysis.report.model import (
     Block,
@@ -150,8 +150,8 @@ def _gains(analysis: Analysis) -> Blocks:
     kept = wording.retention(analysis)
     yield Paragraph(kept) if kept else None
     yield _short(tables.grid(analysis))
-    yield _short(robustness.tests(analysis))
-    yield _short(robustness.counts(analysis)) or _missing(
+    yield _short(check_tables.tests(analysis))
+    yield _short(check_tables.counts(analysis)) or _missing(
         "No target has a transfer language, so no number of languages with a gain (K̂) is given."
     )
 
@@ -170,7 +170,7 @@ def _targets(analysis: Analysis) -> Blocks:
 def _conditions(analysis: Analysis, items: FromItems) -> Blocks:
     yield _no_contrast(analysis, "C(k)")
     yield _figures(figures.conditions(analysis, items))
-    yield _short(robustness.conditions(analysis))
+    yield _short(check_tables.conditions(analysis))
     bands = analysis.robustness.bands
     if KEY.name in analysis.contrasts and bands is None:
         yield _missing("A trained condition has one run: there are no simultaneous bands.")
@@ -225,7 +225,7 @@ def _bootstrap(analysis: Analysis, items: FromItems) -> Blocks:
         )
         return
     yield _figures(*(figures.bootstrap(analysis, items, scale) for scale in SCALES))
-    yield _short(robustness.bootstrap(analysis))
+    yield _short(check_tables.bootstrap(analysis))
     factors = wording.bayes_factors(analysis)
     yield (
         Paragraph(factors)
@@ -237,7 +237,7 @@ def _bootstrap(analysis: Analysis, items: FromItems) -> Blocks:
 def _hops(analysis: Analysis, items: FromItems) -> Blocks:
     if items.hop_gains:
         yield _figures(figures.hops(analysis, items))
-        yield robustness.hops(analysis, items)
+        yield check_tables.hops(analysis, items)
     else:
         yield _missing(f"Nothing on hops within a target: {_why_no_hops(analysis, items)}.")
     yield from map(_missing, items.left_out)
@@ -263,10 +263,10 @@ def _choices(analysis: Analysis) -> Blocks:
         yield _no_contrast(analysis, "specification curve") or none
         return
     yield _figures(figures.choices(analysis))
-    yield _short(robustness.choices(analysis)) or _missing(
+    yield _short(check_tables.choices(analysis)) or _missing(
         "These data leave one specification of C, that of the verdict: no choice changes anything in them."
     )
-    yield _short(robustness.other_scales(analysis))
+    yield _short(check_tables.other_scales(analysis))
 
 
 def _leave_one_out(analysis: Analysis) -> Blocks:
@@ -276,7 +276,7 @@ def _leave_one_out(analysis: Analysis) -> Blocks:
             "C rests on one target of either group, one language and one condition: none can be left out."
         )
     yield _figures(figures.leave_one_out(analysis))
-    yield robustness.leave_one_out(analysis)
+    yield check_tables.leave_one_out(analysis)
 
 
 def _control(analysis: Analysis) -> Blocks:
@@ -294,7 +294,7 @@ def _control(analysis: Analysis) -> Blocks:
 def _variance(analysis: Analysis) -> Blocks:
     drawn = _figures(figures.shares(analysis))
     yield drawn or _missing("Every trained condition has one run: no variance between seeds is known.")
-    yield replace(robustness.components(analysis), folded=drawn is not None)
+    yield replace(check_tables.components(analysis), folded=drawn is not None)
     yield from map(_regression, analysis.models)
     if not analysis.models:
         yield _missing("No regression was fitted.")

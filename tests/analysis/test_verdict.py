@@ -10,7 +10,7 @@ from support import synthetic
 from xeval.analysis import analyse
 from xeval.analysis.estimate.arrays import Estimates
 from xeval.analysis.estimate.variance import Estimate
-from xeval.analysis.report.robustness import tests as table_of_tests
+from xeval.analysis.report.check_tables import tests as table_of_tests
 from xeval.analysis.report.tables import summary
 from xeval.analysis.verdict import CONFOUNDS, Setting, judge, within
 from xeval.errors import DataError, UsageError
