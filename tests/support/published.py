@@ -121,15 +121,17 @@ def write_parquet(
     path: Path, columns: dict[str, list[Any]], classes: dict[str, Sequence[str]] | None = None
 ) -> Path:
     """A Parquet file as the ``datasets`` library writes it, class numbers described in its features."""
-    from datasets import ClassLabel, Dataset, List
+    import pyarrow
+    import pyarrow.parquet
+    from datasets import ClassLabel, Features, List
 
-    rows = Dataset.from_dict(columns)
+    table = pyarrow.table(columns)
+    features = Features.from_arrow_schema(table.schema)
     for name, names in (classes or {}).items():
         label = ClassLabel(names=list(names))
-        listed = isinstance(columns[name][0], list)
-        rows = rows.cast_column(name, List(label) if listed else label)
+        features[name] = List(label) if isinstance(columns[name][0], list) else label
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows.to_parquet(path)
+    pyarrow.parquet.write_table(table.cast(features.arrow_schema), path)
     return path
 
 

@@ -208,20 +208,8 @@ class Evaluator:
             raise DataError(f"{task.name} · {unit.language}: the data hold no item.")
         underway = UnitUnderWay(unit, self)
         predictions = kind.evaluate(underway)
-        rows: dict[str, list[Any]] = {
-            "item_id": [example.item_id for example in examples],
-            "cluster_id": [example.cluster_id for example in examples],
-            "hops": [example.hops for example in examples],
-            "category": [example.category for example in examples],
-            "prediction": predictions.texts,
-            **{name: list(values) for name, values in predictions.columns.items()},
-        }
         metrics = [*task.metrics, *(name for name in predictions.metrics if name not in task.metrics)]
-        for name in metrics:
-            num, den = predictions.metrics[name]
-            if not (np.isfinite(num).all() and np.isfinite(den).all()):
-                raise XevalError(f"{unit.name}: {name} is not finite; the checkpoint's weights are damaged.")
-            rows[f"{name}.num"], rows[f"{name}.den"] = num.tolist(), den.tolist()
+        rows = _rows(unit, examples, predictions, metrics)
         self.checkpoint.require_unchanged(unit.inputs["checkpoint"])
         self.shared.require_same_data(unit)
         chance = kind.chance(examples) if task.chance == "data" else task.chance
@@ -252,6 +240,26 @@ class Evaluator:
             **identity_fields(unit),
         )
         return record, rows
+
+
+def _rows(
+    unit: Unit, examples: Sequence[Example], predictions: Predictions, metrics: Sequence[str]
+) -> dict[str, list[Any]]:
+    """The columns of a unit's file."""
+    rows: dict[str, list[Any]] = {
+        "item_id": [example.item_id for example in examples],
+        "cluster_id": [example.cluster_id for example in examples],
+        "hops": [example.hops for example in examples],
+        "category": [example.category for example in examples],
+        "prediction": predictions.texts,
+        **{name: list(values) for name, values in predictions.columns.items()},
+    }
+    for name in metrics:
+        num, den = predictions.metrics[name]
+        if not (np.isfinite(num).all() and np.isfinite(den).all()):
+            raise XevalError(f"{unit.name}: {name} is not finite; the checkpoint's weights are damaged.")
+        rows[f"{name}.num"], rows[f"{name}.den"] = num.tolist(), den.tolist()
+    return rows
 
 
 def software() -> dict[str, str]:

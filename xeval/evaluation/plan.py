@@ -169,35 +169,49 @@ def plan_units(
                     problems.append(Problem(f"{checkpoint.name} · {task.name}", str(error)))
                     continue
                 for language in _languages_of(task, languages):
-                    if (task.name, language) not in digests:
-                        continue
-                    inputs = {
-                        "checkpoint": checkpoint.digest,
-                        "task": task.name,
-                        "task_version": task.version,
-                        "metrics": list(task.metrics),
-                        "metric_versions": {name: METRICS[name].version for name in task.metrics},
-                        "language": language,
-                        "data": digests[task.name, language],
-                        "settings": settings.stored(),
-                        "dtype": dtype,
-                        "limit": options.limit,
-                        # Units of such tasks stored before may hold the predictions of another task on the same files.
-                        **({} if is_built_in(task) or isinstance(task.source, RowFile) else {"reading": 2}),
-                    }
-                    if (
-                        checkpoint.architecture.endswith("ForSequenceClassification")
-                        and not checkpoint.padding_agrees
-                    ):
-                        inputs["padding"] = 2  # scores stored before depended on the batch
-                    fingerprint = value_digest(inputs)
-                    held = store.sound(finished.get(fingerprint, {}))
-                    status: Status = "done" if identity in held else "copy" if held else "todo"
-                    units.append(
-                        Unit(checkpoint, task, language, settings, inputs, fingerprint, identity, status)
-                    )
+                    if data := digests.get((task.name, language)):
+                        inputs = _inputs(
+                            checkpoint, task, language, data, settings.stored(), dtype, options.limit
+                        )
+                        fingerprint = value_digest(inputs)
+                        held = store.sound(finished.get(fingerprint, {}))
+                        status: Status = "done" if identity in held else "copy" if held else "todo"
+                        units.append(
+                            Unit(checkpoint, task, language, settings, inputs, fingerprint, identity, status)
+                        )
     problems += _left_out(checkpoints, tasks, reasons, named)
     return Plan(tuple(units), tuple(problems))
+
+
+def _inputs(
+    checkpoint: Checkpoint,
+    task: Task,
+    language: str,
+    data: str,
+    settings: Mapping[str, int | str],
+    dtype: str,
+    limit: int | None,
+) -> dict[str, Any]:
+    """Everything that can change a unit's rows."""
+    inputs: dict[str, Any] = {
+        "checkpoint": checkpoint.digest,
+        "task": task.name,
+        "task_version": task.version,
+        "metrics": list(task.metrics),
+        "metric_versions": {name: METRICS[name].version for name in task.metrics},
+        "language": language,
+        "data": data,
+        "settings": settings,
+        "dtype": dtype,
+        "limit": limit,
+    }
+    if not (is_built_in(task) or isinstance(task.source, RowFile)):
+        inputs["reading"] = (
+            2  # stored before, they may hold the predictions of another task on the same files
+        )
+    if checkpoint.architecture.endswith("ForSequenceClassification") and not checkpoint.padding_agrees:
+        inputs["padding"] = 2  # scores stored before depended on the batch
+    return inputs
 
 
 def _data_digests(
