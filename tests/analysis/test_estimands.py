@@ -8,6 +8,7 @@ from support import synthetic
 from xeval.analysis import analyse
 from xeval.analysis.estimate import estimands
 from xeval.analysis.estimate.arrays import build
+from xeval.analysis.estimate.selection import common_conditions, languages_of, select
 from xeval.analysis.frame.tidy import check
 
 
@@ -248,3 +249,29 @@ def test_retention_is_shown_only_with_a_gain_to_divide_by():
     )
     one_run = synthetic.frame(strong, rng, {"none": 1, "mnli": 1}, **options)
     assert analyse(one_run).contrasts["C"].retention["points"] is None
+
+
+def test_one_filter_says_what_a_model_is_of():
+    """Targets with a transfer language, single conditions that they were evaluated on, and pairs of one source."""
+    tasks = [
+        synthetic.Task("xnli", "classification", 60, {"mnli": 3.0}, ("en", "de", "sw"), 8),
+        synthetic.Task("boolq", "classification", 60, {"mnli": 3.0}, ("en",), 8),
+        synthetic.Task("chains", "multi-hop QA", 60, {"mnli": 3.0}, ("en", "de", "hi"), 8),
+    ]
+    rows = synthetic.frame(
+        tasks, np.random.default_rng(4), {"none": 2, "mnli": 2, "squad": 2, "mnli+squad": 2}
+    )
+    lost = (rows["target"] == "chains") & (rows["condition"] == "squad")
+    study = build(check(rows[~lost], incomplete="drop"))
+    pairs = select(study)
+    assert [(pair.condition, pair.target) for pair in pairs] == [
+        ("mnli", "chains"), ("mnli", "xnli"), ("squad", "xnli")
+    ]  # fmt: skip
+    assert [bool(pair.same_source) for pair in pairs] == [False, True, False]
+    assert languages_of(pairs) == ("de", "hi", "sw")
+    assert {pair.languages for pair in select(study, languages=("hi",))} == {("hi",)}
+    groups = ("classification", "multi-hop QA")
+    found = select(study, groups=groups, conditions=("mnli", "mnli+squad"), keep_same_source=False)
+    assert [(pair.condition, pair.target) for pair in found] == [("mnli", "chains"), ("mnli+squad", "chains")]
+    assert common_conditions(study, groups) == ("mnli", "mnli+squad")
+    assert common_conditions(study, ("retrieval",)) == ()
