@@ -15,8 +15,9 @@ from xeval.examples import Answer, MultipleChoice, Question, TaggedSentence, Tex
 from xeval.tasks import task
 from xeval.tasks.base import IGNORED_LABEL, Encoded, Scoring, Settings, match_labels
 from xeval.tasks.catalogue.classification import NLI_LABELS
-from xeval.tasks.choice import CHOICE
+from xeval.tasks.choice import CHOICE, PASSAGE_CHOICE
 from xeval.tasks.classification import CLASSIFICATION
+from xeval.tasks.mining import MINING
 from xeval.tasks.retrieval import RETRIEVAL
 from xeval.tasks.span_qa import SPAN_QA, context_windows
 from xeval.tasks.tagging import TAGGING, TaggingSettings, window_words
@@ -266,3 +267,32 @@ def test_retrieval_asks_the_english_index_and_equal_sentences_are_one_answer(enc
     )
     assert predicted.metrics["accuracy"][0].tolist() == [1.0, 0.0, 1.0]
     assert RETRIEVAL.chance(examples) == 0.5
+
+
+def test_settings_are_stored_under_the_names_that_fingerprints_were_made_of() -> None:
+    embedding = {"max_length": 512, "recipe": "default", "layer": -1, "pooling": "mean"}
+    embedding |= {"centring": "none", "similarity": "cosine"}
+    stored = {
+        CLASSIFICATION: {"max_length": 256},
+        CHOICE: {"max_length": 256},
+        PASSAGE_CHOICE: {"max_length": 512},
+        TAGGING: {"max_length": 256, "label_piece": "first"},
+        SPAN_QA: {
+            "max_length": 384,
+            "stride": 128,
+            "question_length": 64,
+            "answer_length": 30,
+            "n_best": 20,
+        },
+        RETRIEVAL: {**embedding, "layers": "", "margin": "none", "k": 1, "direction": "foreign"},
+        MINING: {**embedding, "margin": "ratio", "k": 4, "matching": "max", "duplicates": "drop"},
+    }
+    assert {kind: kind.defaults.stored() for kind in stored} == stored
+
+
+def test_a_change_is_taken_by_the_kinds_that_have_the_choice_and_what_is_found_is_no_choice() -> None:
+    changes = {"max_length": 9, "label_piece": "last", "words": "as in running text", "layer": 3}
+    assert TAGGING.defaults.changed(changes) == TaggingSettings(9, "last")
+    assert CLASSIFICATION.defaults.changed(changes) == Settings(9)
+    with pytest.raises(UsageError, match="overrides name 'max_lenght'; did you mean 'max_length'"):
+        replace(task("xnli"), overrides={"max_lenght": 5})
