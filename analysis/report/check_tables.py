@@ -212,7 +212,6 @@ def leave_one_out(analysis: Analysis) -> Table | None:
     found, key = analysis.robustness.leave_one_out, analysis.contrasts.get(KEY.name)
     if found is None or key is None:
         return None
-
     parts = [("nothing", "", key), *((part.kind, part.name, part) for part in found)]
 
     def both(part: tuple[str, str, Estimates]) -> Estimates:

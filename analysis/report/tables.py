@@ -188,7 +188,7 @@ def retrieval(analysis: Analysis) -> Table | None:
         return None
     return Table.of(
         gains,
-        [*GAIN_NAMES, *_estimates(analysis, _both)],
+        [*GAIN_NAMES, *_estimates(analysis, lambda gain: gain)],
         keys=_gain_key,
         title="Retrieval",
         caption=(
@@ -205,7 +205,7 @@ def task_gains(analysis: Analysis) -> Table | None:
     gains = sorted(_unique_means(analysis.gains.tasks), key=lambda gain: GROUPS.index(groups[gain.subject]))
     if not gains:
         return None
-    (target, condition), (points, logit) = GAIN_NAMES, scale_columns(analysis, _both)
+    (target, condition), (points, logit) = GAIN_NAMES, scale_columns(analysis, lambda gain: gain)
     return Table.of(
         gains,
         [
@@ -373,7 +373,7 @@ def scale_columns(analysis: Analysis, both: Callable[[Row], Estimates]) -> list[
 
 
 def _estimates(analysis: Analysis, both: Callable[[Row], Estimates]) -> list[Column[Row]]:
-    """Estimates scales, degrees of freedom, and the seeds' share of the variance."""
+    """Both scales, degrees of freedom, and the seeds' share of the variance."""
 
     def df(row: Row) -> str:
         points = both(row).points
@@ -388,10 +388,6 @@ def _estimates(analysis: Analysis, both: Callable[[Row], Estimates]) -> list[Col
 def _known(both: Estimates, text: str) -> str:
     """The text, where the variance between seeds is known."""
     return text if both.points.seeds_estimable else "–"
-
-
-def _both(gain: Gain) -> Estimates:
-    return gain
 
 
 def _unique_means(gains: Sequence[Gain]) -> list[Gain]:
