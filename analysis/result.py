@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -16,12 +16,14 @@ from xeval.analysis.estimate.gains import Gain, Gains, Score, all_gains, mean_sc
 from xeval.analysis.estimate.selection import learnt
 from xeval.analysis.estimate.variance import Method
 from xeval.analysis.frame.tidy import Incomplete, check, distinct
-from xeval.analysis.models.collection import RegressionTable, regressions
 from xeval.analysis.notes import data_notes, dropped_runs
 from xeval.analysis.tests.families import Families, families
 from xeval.analysis.verdict import Verdict, judge_study, within
 from xeval.conditions import BASELINE, MEAN, single_conditions
 from xeval.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from xeval.analysis.models.collection import RegressionTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +116,10 @@ class Analysis:
         return robustness(self.checked, self.study, self.contrasts.get(KEY.name), self.resampled)
 
     @cached_property
-    def models(self) -> tuple[RegressionTable, ...]:
+    def models(self) -> "tuple[RegressionTable, ...]":
         """The models of all cells and of the items, each fitted or with the reason why not."""
+        from xeval.analysis.models.collection import regressions
+
         return regressions(self.checked, self.study)
 
     @property

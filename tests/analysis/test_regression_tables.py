@@ -202,7 +202,9 @@ def test_counts_only_and_sizes_that_are_too_large(frame, monkeypatch):
 
 def test_models_are_fitted_once_and_only_on_request(monkeypatch):
     fitted = []
-    monkeypatch.setattr("xeval.analysis.result.regressions", lambda *_: fitted.append(1) or ("table",))
+    monkeypatch.setattr(
+        "xeval.analysis.models.collection.regressions", lambda *_: fitted.append(1) or ("table",)
+    )
     found = analyse(synthetic.study(np.random.default_rng(2)))
     assert found.verdict.outcome
     assert found.families.families
