@@ -1,10 +1,12 @@
 """Discovery, cards, digests, and one clear sentence for every broken checkpoint."""
 
+import errno
 import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -174,3 +176,41 @@ def test_a_published_checkpoint_is_readable_as_the_umask_says(tmp_path: Path) ->
         os.umask(before)
     assert (tmp_path / "save" / "model.safetensors").stat().st_mode & 0o777 == 0o640
     assert not save.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["", "tokenizer.json", "tokenizer_config.json", "config.json", "model.safetensors"]
+)
+def test_a_file_that_cannot_be_looked_at_is_never_taken_for_absent(
+    name: str, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libraries ask whether a file exists, and go on with a vocabulary of their own where a failing disk says no."""
+    target, looks = str(tiny_encoder / name), 0
+
+    def load(fail_at: int) -> tuple[list[int], float] | None:
+        nonlocal looks
+        looks = 0
+        usual = os.stat
+
+        def look(path: Any, *arguments: Any, **options: Any) -> Any:
+            nonlocal looks
+            if str(path) == target:
+                looks += 1
+                if looks == fail_at:
+                    raise OSError(errno.EIO, "Input/output error", str(path))
+            return usual(path, *arguments, **options)
+
+        monkeypatch.setattr(os, "stat", look)
+        try:
+            checkpoint = Checkpoint(tiny_encoder, "tiny")
+            ids = checkpoint.load_tokenizer()("Anna works in Berlin").input_ids
+            return ids, float(checkpoint.load("AutoModel").embeddings.word_embeddings.weight.detach().sum())
+        except (CheckpointError, OSError):
+            return None
+        finally:
+            monkeypatch.undo()
+
+    whole = load(0)
+    assert whole is not None
+    for number in range(1, looks + 1):
+        assert load(number) in (whole, None), number

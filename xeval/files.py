@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 PARTIAL = ".partial"
 
@@ -230,3 +230,33 @@ def real_folders(
             yield folder, [entry.name for entry in found]
             below += [child for entry in children if enter(child := folder / entry.name)]
         level = below
+
+
+@contextmanager
+def presence_is_told(folder: Path) -> Iterator[None]:
+    """While this lasts, ``os.path`` raises where it cannot tell whether a file of the folder exists.
+
+    Libraries ask it whether a file is there, and it says no on a failing disk: transformers then goes on with another
+    vocabulary, and every score is wrong.
+    """
+    below, usual = os.fspath(folder), {name: getattr(os.path, name) for name in ("exists", "isfile", "isdir")}
+
+    def telling(name: str, wanted: Callable[[int], bool]) -> Callable[[Any], bool]:
+        def test(path: Any) -> bool:
+            if not isinstance(path, str | os.PathLike) or not os.fspath(path).startswith(below):
+                return bool(usual[name](path))
+            try:
+                return wanted(os.stat(path).st_mode)  # noqa: PTH116  (pathlib asks the same function)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+
+        return test
+
+    try:
+        os.path.exists = telling("exists", bool)  # type: ignore[assignment]
+        os.path.isfile = telling("isfile", stat.S_ISREG)  # type: ignore[assignment]
+        os.path.isdir = telling("isdir", stat.S_ISDIR)  # type: ignore[assignment]
+        yield
+    finally:
+        for name, function in usual.items():
+            setattr(os.path, name, function)

@@ -121,11 +121,13 @@ def _train(
     from xeval.console.training import TrainingSteps
     from xeval.errors import require_package
     from xeval.train.engines import EngineOptions, train_with
+    from xeval.train.grid import tidy
 
     root = out / "checkpoints"
     require_package("accelerate", "Training")
     left = [p for p in planned if p.state != "finished"]
     if not left:
+        tidy([p.node for p in planned], root)
         _say_what_collapsed(root, planned)
         return True
     with Steps("train", sum(p.tokens_left for p in left) or 1, pieces=len(left), noun="checkpoints") as steps:

@@ -284,7 +284,12 @@ def _record(path: Path) -> dict[str, Any]:
 
 
 def _is_aside(path: Path) -> bool:
-    return path.suffix == ".lock" or path.parent.name in ("locks", ".locks", "errors") or path.name == "lock"
+    # A PDF's identifier and the names of its fonts are drawn anew each time.
+    return (
+        path.suffix in (".lock", ".pdf")
+        or path.parent.name in ("locks", ".locks", "errors")
+        or path.name == "lock"
+    )
 
 
 def _content(path: Path, folder: Path) -> bytes:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from xeval.checkpoints.reading import count_tensors, read_object, short_reason
 from xeval.errors import CheckpointError, require_package
 from xeval.failures import is_failure
+from xeval.files import presence_is_told
 
 if TYPE_CHECKING:
     import torch
@@ -248,16 +249,17 @@ def _pristine(
 
     transformers.utils.logging.disable_progress_bar()
     named = {"id2label": {int(key): label for key, label in labels}} if labels else {}
-    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, **named)
-    model, report = getattr(transformers, name).from_pretrained(
-        folder,
-        config=config,
-        local_files_only=True,
-        trust_remote_code=False,
-        use_safetensors=True,
-        output_loading_info=True,
-        dtype=dtype,
-    )
+    with presence_is_told(folder):
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, **named)
+        model, report = getattr(transformers, name).from_pretrained(
+            folder,
+            config=config,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            dtype=dtype,
+        )
     pooler = f"{model.base_model_prefix}.pooler."  # the encoder alone may lack it, and no head here reads it
     used = "pooler" if name.endswith(("SequenceClassification", "MultipleChoice")) else ""
     lacking = [

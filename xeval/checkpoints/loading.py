@@ -8,6 +8,7 @@ from xeval.checkpoints.layouts import encoder_class
 from xeval.checkpoints.reading import short_reason
 from xeval.errors import CheckpointError
 from xeval.failures import is_failure
+from xeval.files import presence_is_told
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +20,8 @@ def load_tokenizer(files: Path, path: Path) -> "PreTrainedTokenizerFast":
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(files, local_files_only=True, trust_remote_code=False)
+        with presence_is_told(files):
+            tokenizer = AutoTokenizer.from_pretrained(files, local_files_only=True, trust_remote_code=False)
     except BaseException as error:  # the library written in Rust raises plain exceptions, and panics
         if not is_failure(error):
             raise
@@ -53,14 +55,15 @@ def load_model(
     model_class = encoder_class(auto_class, config)
     transformers.utils.logging.disable_progress_bar()  # a bar per checkpoint drowns the run's own
     try:
-        model, report = getattr(transformers, model_class).from_pretrained(
-            files,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-            dtype=dtype or torch.float32,
-        )
+        with presence_is_told(files):
+            model, report = getattr(transformers, model_class).from_pretrained(
+                files,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+                dtype=dtype or torch.float32,
+            )
     except BaseException as error:
         if not is_failure(error) or isinstance(error, MemoryError | torch.OutOfMemoryError):
             raise

@@ -57,7 +57,7 @@ def export_xtreme(
     for reason in exported.skipped:
         say(f"skipped {reason}")
     say(f"wrote {len(exported.files)} files below {out}")
-    raise typer.Exit(0 if exported.files else 1)
+    raise typer.Exit(0 if exported.files and not exported.failed else 1)
 
 
 @export.command(name="csv")

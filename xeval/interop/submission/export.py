@@ -18,10 +18,14 @@ _PAWSX_NUMBERS = {"different": "0", "paraphrase": "1"}
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote, and what it left out: one sentence for each task, or file, that is missing."""
+    """What an export wrote, and what it left out: one sentence for each task, or file, that is missing.
+
+    ``failed`` are those of them that could have been written, had their data been readable.
+    """
 
     files: tuple[Path, ...]
     skipped: tuple[str, ...]
+    failed: tuple[str, ...] = ()
 
 
 class _UnitError(XevalError):
@@ -64,6 +68,7 @@ def export_xtreme(
     units = [unit for unit in current if checkpoint in ("", unit[1].checkpoint)]
     files: list[Path] = []
     skipped: dict[str, None] = {}  # a set that keeps its order
+    failed: list[str] = []
     for path, record in units:
         if (task := SUBMISSION_TASKS.get(record.task)) is None:
             skipped[f"{record.task}: no task of XTREME."] = None
@@ -74,11 +79,13 @@ def export_xtreme(
                 text = _FORMATS[task.name](Store(store).read(path)[1], record, data)
             except _UnitError as error:
                 skipped[f"{record.checkpoint} · {record.task} · {record.language}: {error}."] = None
+                if isinstance(error.__cause__, DataError):
+                    failed.append(list(skipped)[-1])
                 continue
             target = out / _folder(record.checkpoint) / task.name / task.file_name(record.language)
             _write(target, text)
             files.append(target)
-    return Exported(tuple(files), tuple(skipped))
+    return Exported(tuple(files), tuple(skipped), tuple(failed))
 
 
 def _folder(name: str) -> PurePosixPath:
@@ -159,7 +166,7 @@ def _neighbours(rows: Rows, record: UnitRecord, data: Path | None) -> str:
         digest = source.digest(data, record.language, "test")
         examples = source.load(data, record.language, "test")
     except DataError as error:
-        raise _UnitError(str(error).removesuffix(".")) from None
+        raise _UnitError(str(error).removesuffix(".")) from error
     if digest != record.data_digest:
         raise _UnitError(f"the data below {data} are not those that it was computed on")
     english = [example.target for example in examples if isinstance(example, Translation)]
