@@ -15,6 +15,7 @@ from xeval.analysis.estimate.variance import Block, Floats, Term, estimate, make
 from xeval.conditions import BASELINE, single_conditions
 
 MOST_SPLITS = 200
+FEWEST_SPLITS, MOST_TESTS = 20, 20_000
 FEWEST_RUNS = 4
 """Baseline runs below which no half has two, so that its seed variance is unknown."""
 
@@ -58,7 +59,8 @@ def baseline_control(study: Study, *, most: int = MOST_SPLITS, seed: int = 0) ->
     weights = contrast_weights(study) or {}
     level = {cell[1:]: -weight for cell, weight in weights.items() if cell[0] == BASELINE and weight != 0.0}
     apart = 1 + max(block.population for block in study.blocks.values())
-    splits = _splits(len(seeds), most, seed)
+    # A share of so many tests is known to half a percentage point; a large study has them in fewer splits.
+    splits = _splits(len(seeds), max(FEWEST_SPLITS, min(most, MOST_TESTS // len(baselines))), seed)
     significant, contrasts, covered = 0, [], 0
     for first in splits:
         chosen = [seeds[place] for place in first]

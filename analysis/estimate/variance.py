@@ -381,29 +381,32 @@ def _paired_df(
 
 
 class _Population:
-    """Sums over blocks of runs that vary together, aligned by seed."""
+    """Sums over blocks of runs that vary together, aligned by seed: a row per seed, a column per cluster."""
 
     def __init__(self, clusters: int) -> None:
-        self.clusters = clusters
-        self.scores: dict[int, float] = {}
-        self.influence: dict[int, Floats] = {}
+        self.places: dict[int, int] = {}
+        self.scores: Floats = np.zeros(0)
+        self.influence: Floats = np.zeros((0, clusters))
         self.df = np.inf
 
     def add(self, seeds: Sequence[int], scores: Floats, influence: Floats, columns: Integers) -> None:
         # Blocks have different numbers of runs where cells were dropped; the smallest number decides.
         self.df = min(self.df, len(seeds) - 1.0)
-        for row, seed in enumerate(seeds):
-            self.scores[seed] = self.scores.get(seed, 0.0) + float(scores[row])
-            sums = self.influence.setdefault(seed, np.zeros(self.clusters))
-            sums[columns] += influence[row]
+        if new := [seed for seed in seeds if seed not in self.places]:
+            self.places |= {seed: len(self.places) + place for place, seed in enumerate(new)}
+            self.scores = np.concatenate([self.scores, np.zeros(len(new))])
+            self.influence = np.vstack([self.influence, np.zeros((len(new), self.influence.shape[1]))])
+        rows = np.asarray([self.places[seed] for seed in seeds])
+        self.scores[rows] += scores
+        self.influence[rows[:, None], columns] += influence
 
     def between(self) -> float:
         """MS_S / (S N)."""
-        return sum(score**2 for score in self.scores.values())
+        return float(sum(score**2 for score in self.scores.tolist()))
 
     def residual(self) -> float:
         """MS_E / (S N): the item noise in the differences between runs."""
-        return float(sum(row @ row for row in self.influence.values()))
+        return float(sum(row @ row for row in self.influence))
 
 
 def _check_paired(terms: Sequence[Term]) -> None:

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from xeval.console.display import sparkline, table
 from xeval.errors import StoreError
-from xeval.metrics import corpus_score
 from xeval.store import Store, UnitRecord, read_sums, read_table
 from xeval.tasks.embedding import describe_recipe
 
@@ -257,7 +256,7 @@ def _mark(units: Sequence[UnitScore]) -> str:
 
 def _score(path: Path, record: UnitRecord) -> UnitScore:
     items, sums = read_sums(path, record)
-    scores = {metric: corpus_score(num, den) for metric, (num, den) in sums.items()}
+    scores = {metric: num / den if den else math.nan for metric, (num, den) in sums.items()}
     return UnitScore(record, path, items, scores)
 
 
